@@ -1,0 +1,52 @@
+# Every target sets up what it needs by itself; a second call finds it done. Needs Python 3.11 or later and make.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+READY := .venv/.ready
+DVC_READY := .venv-dvc/.ready
+
+.PHONY: demo test dev bench lint clean setup slow
+
+demo: setup
+	$(BIN)/ml-assets demo $(ARGS)
+
+test: setup
+	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+slow: setup
+	$(BIN)/python -m pytest -m slow $(ARGS)
+
+dev: setup
+	$(BIN)/ml-assets dev $(ARGS)
+
+bench: setup
+	$(BIN)/python -m benchmarks $(ARGS)
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# Removes everything the commands made, the data of the embedded default included.
+clean:
+	rm -rf .venv .venv-dvc .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	git clean -fdXq data
+
+setup: $(READY) $(DVC_READY)
+
+# A new environment whenever what is pinned changes; a killed installation leaves no .ready and starts over.
+$(READY): requirements.lock pyproject.toml
+	@echo "setting up .venv (once, about two minutes)"
+	@rm -f $@
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"Python {sys.version.split()[0]} at {sys.executable}; needed: 3.11 or later; install it or call make PYTHON=/path/to/python3.11")'
+	@$(PYTHON) -m venv --clear .venv
+	@$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# DVC can't share an environment with Dagster (dagster#27487: two versions of antlr4-python3-runtime).
+$(DVC_READY): requirements-dvc.lock
+	@echo "setting up .venv-dvc (once)"
+	@rm -f $@
+	@$(PYTHON) -m venv --clear .venv-dvc
+	@.venv-dvc/bin/python -m pip install --quiet --require-hashes --no-deps -r requirements-dvc.lock
+	@touch $@

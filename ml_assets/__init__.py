@@ -1,0 +1,1 @@
+"""Keeps machine-learning models on tabular data in production by itself."""

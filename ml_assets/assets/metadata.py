@@ -1,0 +1,71 @@
+"""What every asset tells about itself in the UI: rows, columns, hashes."""
+
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from ml_assets.assets.frames import LazyFrame
+from ml_assets.resources.storage import Staged, record_version
+
+PREVIEW_ROWS = 10
+
+if TYPE_CHECKING:
+    from ml_assets.core.contract import Contract, ContractColumn
+
+
+def table_output(
+    staged: Staged, metadata: dict[str, Any], *, contract: "Contract | None" = None, output_name: str = "result"
+) -> dg.Output[Staged]:
+    """A staged table with rows, column schema and content hash; its hash is its data version."""
+    described = {c.name: c for c in contract.columns} if contract else {}
+    columns = [_column(name, str(dtype), described.get(name)) for name, dtype in staged.schema.items()]
+    return dg.Output(
+        staged,
+        output_name=output_name,
+        data_version=dg.DataVersion(staged.sha256),
+        metadata={
+            "dagster/row_count": staged.rows,
+            "dagster/column_schema": dg.TableSchema(columns=columns),
+            "sha256": staged.sha256,
+            "bytes": staged.bytes,
+            **metadata,
+        },
+    )
+
+
+def _column(name: str, dtype: str, contract: "ContractColumn | None") -> dg.TableColumn:
+    if contract is None:
+        return dg.TableColumn(name, dtype)
+    told = contract.description + (f" ({contract.unit})" if contract.unit else "")
+    return dg.TableColumn(
+        name,
+        dtype,
+        description=told or None,
+        constraints=dg.TableColumnConstraints(nullable=contract.nullable, other=list(contract.constraints)),
+    )
+
+
+def record_output(record: dict[str, Any], metadata: dict[str, Any]) -> dg.Output[dict[str, Any]]:
+    """A JSON record; the hash of its canonical text is its data version."""
+    version = record_version(record)
+    return dg.Output(record, data_version=version, metadata={"sha256": version.value, **metadata})
+
+
+def row_count(frame: LazyFrame) -> int:
+    """Rows of a stored table, from its footer."""
+    import polars as pl
+
+    rows: int = frame.select(pl.len()).collect().item()
+    return rows
+
+
+def frame_preview(frame: LazyFrame, rows: int = PREVIEW_ROWS) -> dg.MetadataValue:
+    """The first rows as a table in the UI."""
+    head = frame.head(rows).collect()
+    records = [dg.TableRecord({name: _cell(value) for name, value in row.items()}) for row in head.iter_rows(named=True)]
+    schema = dg.TableSchema(columns=[dg.TableColumn(name, str(dtype)) for name, dtype in head.schema.items()])
+    return dg.MetadataValue.table(records=records, schema=schema)
+
+
+def _cell(value: Any) -> str | int | float | bool | None:
+    return value if value is None or isinstance(value, str | int | float | bool) else str(value)

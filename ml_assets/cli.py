@@ -1,0 +1,117 @@
+"""The command line `ml-assets`: what a person types; everything it does is in the modules it calls."""
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from ml_assets.core.errors import MLAssetsError
+
+DATA_OPTION = click.option(
+    "--data",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for everything that is stored (default: $ML_ASSETS_DATA, else `data` in the repository).",
+)
+
+
+class Friendly(click.Group):
+    """Our own errors are shown as they are, without a traceback, and end with exit code 1."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except MLAssetsError as e:
+            raise click.ClickException(str(e)) from e
+
+
+@click.group(cls=Friendly, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="ml-assets")
+def main() -> None:
+    """Keeps machine-learning models on tabular data in production by itself."""
+
+
+@main.command()
+@click.option("--pipeline", default="trip_duration", show_default=True, help="Pipeline to replay.")
+@click.option(
+    "--source", default="simulated", show_default=True, metavar="simulated|DIR",
+    help="`simulated`, or a folder of files named and shaped like the TLC's (yellow_tripdata_2019-01.parquet, …).",
+)  # fmt: skip
+@click.option("--from", "first", metavar="PARTITION", help="First partition, e.g. 2018-01.")
+@click.option("--through", "last", metavar="PARTITION", help="Last partition, e.g. 2019-06.")
+@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Also write summary.json here.")
+@DATA_OPTION
+def demo(
+    pipeline: str, source: str, first: str | None, last: str | None, json_file: Path | None, data: Path | None
+) -> None:
+    """Replay history, partition by partition, through the real definitions; ends with a report.
+
+    Stopped in the middle, the same command goes on where it was; with nothing new it does nothing.
+
+    \b
+    Example:
+      ml-assets demo
+      ml-assets demo --source ~/tlc --data data-tlc --through 2019-06
+    """
+    _use(data)
+    if source != "simulated" and not Path(source).expanduser().is_dir():
+        raise click.BadParameter(f"{source!r} is no folder; expected `simulated` or a folder of files", param_hint="--source")
+    os.environ["ML_ASSETS_SOURCE"] = source
+    from ml_assets.demo import demo as run_demo
+
+    run_demo(pipeline, first=first, last=last, json_file=json_file)
+
+
+@main.command()
+@click.option("--port", default=3000, show_default=True, help="Port of the UI on 127.0.0.1.")
+@click.option("--source", default=None, metavar="simulated|DIR", help="As of `ml-assets demo`.")
+@DATA_OPTION
+def dev(port: int, source: str | None, data: Path | None) -> None:
+    """Open the Dagster UI, with its daemon, on everything that is stored.
+
+    \b
+    Example:
+      ml-assets dev --port 3001
+    """
+    _use(data)
+    if source is not None:
+        os.environ["ML_ASSETS_SOURCE"] = source
+    from ml_assets.resources.home import prepare_home
+    from ml_assets.resources.settings import REPOSITORY
+
+    prepare_home()
+    os.chdir(REPOSITORY)
+    dagster = str(Path(sys.executable).with_name("dagster"))
+    os.execv(dagster, [dagster, "dev", "-w", "workspace.yaml", "-h", "127.0.0.1", "-p", str(port)])  # noqa: S606
+
+
+@main.command()
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder to write into.")
+@click.option("--months", required=True, metavar="A..B", help="Months, e.g. 2018-01..2018-06, or one month.")
+@click.option("--rows", default=10_000, show_default=True, type=click.IntRange(min=1), help="Rows a month.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Seed; same seed, same trips.")
+def simulate(out: Path, months: str, rows: int, seed: int) -> None:
+    """Write simulated trips as Parquet files, named and shaped like the TLC's.
+
+    \b
+    Example:
+      ml-assets simulate --out /tmp/trips --months 2018-01..2018-06 --rows 100000
+    """
+    from tqdm import tqdm
+
+    from ml_assets.resources.sources.simulated import months_between, write_tlc_files
+
+    first, _, last = months.partition("..")
+    wanted = months_between(first, last or first)
+    for path in tqdm(write_tlc_files(out, wanted, rows, seed), total=len(wanted), unit="month"):
+        tqdm.write(str(path))
+
+
+def _use(data: Path | None) -> None:
+    if data is not None:
+        os.environ["ML_ASSETS_DATA"] = str(data.expanduser().resolve())
+
+
+if __name__ == "__main__":
+    main()

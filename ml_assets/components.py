@@ -1,0 +1,112 @@
+"""`Table` and `Pipeline`: the two components a `defs.yaml` may name, and what they become.
+
+What their attributes mean is in `ml_assets.config`; the assets themselves are in `ml_assets.assets`.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self, TypeVar
+
+import dagster as dg
+from pydantic import BaseModel
+
+from ml_assets import jobs, problem
+from ml_assets.assets import data, evaluation, features, monitoring, release, serving, training
+from ml_assets.config.pipeline import PipelineConfig
+from ml_assets.config.table import TableConfig
+from ml_assets.core.errors import ConfigError
+from ml_assets.resources.settings import source_for
+
+
+C = TypeVar("C", bound=BaseModel)
+
+
+def _resolved(attributes: BaseModel | None, model: type[C], context: dg.ComponentLoadContext) -> C:
+    """The attributes with `{{ env.NAME }}` and the like filled in."""
+    raw = {} if attributes is None else attributes.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    return model.model_validate(context.resolution_context.resolve_value(raw))
+
+
+def _folder(context: dg.ComponentLoadContext) -> Path:
+    return context.path if context.path.is_dir() else context.path.parent
+
+
+@dataclass
+class Table(dg.Component):
+    """A stream of rows with event times: its source, its contract, its partitions; shared by any number of pipelines."""
+
+    table: problem.Table
+
+    @classmethod
+    def get_model_cls(cls) -> type[TableConfig]:
+        """What the attributes may say."""
+        return TableConfig
+
+    @classmethod
+    def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> Self:
+        """The component of one YAML document."""
+        config = _resolved(attributes, TableConfig, context)
+        config = config.model_copy(update={"source": source_for(config.source)})
+        folder = _folder(context)
+        return cls(problem.Table(name=config.name or folder.name, config=config, folder=folder))
+
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
+        """Raw, validated and quarantined rows, their checks and the job that ingests."""
+        self.table.check()
+        return dg.Definitions(
+            assets=[data.raw(self.table), data.validated(self.table)], jobs=[jobs.ingest(self.table)]
+        )
+
+
+@dataclass
+class Pipeline(dg.Component):
+    """One machine-learning problem on one table: features, training, evaluation, release, scoring, monitoring."""
+
+    name: str
+    config: PipelineConfig
+    folder: Path
+
+    @classmethod
+    def get_model_cls(cls) -> type[PipelineConfig]:
+        """What the attributes may say."""
+        return PipelineConfig
+
+    @classmethod
+    def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> Self:
+        """The component of one YAML document."""
+        config = _resolved(attributes, PipelineConfig, context)
+        folder = _folder(context)
+        return cls(name=config.name or folder.name, config=config, folder=folder)
+
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
+        """The pipeline's assets, checks and jobs."""
+        pipeline = self.on_its_table(context.component_tree)
+        pipeline.check()
+        return dg.Definitions(
+            assets=[
+                features.features(pipeline),
+                training.training_set(pipeline),
+                training.candidate(pipeline),
+                evaluation.evaluation(pipeline),
+                release.champion(pipeline),
+                serving.predictions(pipeline),
+                monitoring.performance(pipeline),
+            ],
+            jobs=[jobs.follow(pipeline), jobs.train(pipeline)],
+        )
+
+    def on_its_table(self, components: dg.ComponentTree) -> problem.Pipeline:
+        """This pipeline together with the table it names.
+
+        Raises:
+            ConfigError: there is no such table.
+        """
+        tables = {c.table.name: c.table for c in components.get_all_components(Table)}
+        if self.config.table not in tables:
+            raise ConfigError(
+                f"{self.folder / 'defs.yaml'}, attributes.table: {self.config.table}",
+                found=f"the tables {sorted(tables)}",
+                expected="the name of one of them",
+                cure="correct the name, or add a document of type ml_assets.components.Table",
+            )
+        return problem.Pipeline(self.name, self.config, self.folder, tables[self.config.table])

@@ -1,0 +1,93 @@
+"""The attributes of `ml_assets.components.Pipeline`."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from ml_assets.config.later import Ensemble, Monitoring, NamedModel, Retraining, Rollout, Tuning, refuse_unbuilt
+from ml_assets.config.table import NAME, REFERENCE
+
+
+class Label(BaseModel):
+    """What is predicted, and when its true value becomes known."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    column: str = Field(description="Column of the table that is predicted.")
+    known_at: str = Field(description="Column that says when the label's value became known (naive datetime).")
+    task: Literal["regression"] = Field(default="regression", description="Kind of problem.")
+
+
+class Model(BaseModel):
+    """The model and what it learns from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    objective: Literal["l1", "l2", "huber", "quantile", "poisson"] = Field(
+        default="l1", description="Loss that LightGBM minimises."
+    )
+    window: int = Field(default=12, ge=1, description="Partitions of history to learn from, the as-of partition included.")
+    validation: float = Field(
+        default=0.33, gt=0, description="Newest learning rows kept for early stopping, in partitions of event time."
+    )
+    min_rows: int = Field(default=500, ge=1, description="Rows for training below which training is refused.")
+    seed: int = Field(default=0, ge=0, description="Seed of everything random in training.")
+    threads: int = Field(default=2, ge=1, description="Threads that LightGBM may use; the bundle does not depend on it.")
+    params: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Parameters of training by name, e.g. trees, learning_rate, leaves; see `core.training.ModelParams`.",
+    )
+
+
+class Evaluation(BaseModel):
+    """How a candidate is judged."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    metric: Literal["mae", "rmse"] = Field(default="mae", description="Metric that decides, in the label's unit.")
+    slices: tuple[str, ...] = Field(
+        default=(), description="Columns of the validated table or features by which the error is broken down."
+    )
+    margin: float = Field(
+        default=0.01, ge=0, lt=1, description="Share by which a candidate must beat the naive baseline to be released."
+    )
+    holdout: float = Field(
+        default=0.33, gt=0, description="Newest rows no model has seen, for evaluation, in partitions of event time."
+    )
+    embargo: float = Field(
+        default=0.0, ge=0, description="Gap before validation and before holdout, in partitions of event time."
+    )
+
+
+class PipelineConfig(BaseModel):
+    """One machine-learning problem on one table."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str | None = Field(
+        default=None, pattern=NAME, description="Name of the pipeline, first part of its asset keys; absent: the folder's name."
+    )
+    table: str = Field(pattern=NAME, description="Name of the table whose rows are learnt from and scored.")
+    label: Label = Field(description="What is predicted.")
+    features: str = Field(
+        pattern=REFERENCE, description="The features, as `file:LIST` of a file beside this one."
+    )
+    model: Model = Field(default_factory=Model, description="The model and what it learns from.")
+    evaluation: Evaluation = Field(default_factory=Evaluation, description="How a candidate is judged (level 2).")
+    monitoring: Monitoring | None = Field(default=None, description="Drift and performance monitoring (level 2).")
+    retraining: Retraining | None = Field(default=None, description="When to retrain (level 2).")
+    tuning: Tuning | None = Field(default=None, description="Search for parameters (level 3).")
+    rollout: Rollout | None = Field(default=None, description="How a promoted bundle takes traffic (level 4).")
+    models: tuple[NamedModel, ...] | None = Field(default=None, description="Several models in place of one (level 5).")
+    ensemble: Ensemble | None = Field(default=None, description="How several models answer as one (level 5).")
+
+    @model_validator(mode="after")
+    def _only_what_is_built(self) -> "PipelineConfig":
+        refuse_unbuilt(self)
+        needed = self.model.validation + self.evaluation.holdout + 2 * self.evaluation.embargo
+        if needed >= self.model.window:
+            raise ValueError(
+                f"model.window: {self.model.window} partitions leave nothing to train on: validation, holdout and "
+                f"embargoes take {needed:g} of them; expected a longer window or shorter validation and holdout"
+            )
+        return self

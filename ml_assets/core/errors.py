@@ -1,0 +1,91 @@
+"""Every error this project raises on purpose. Each names the thing, what was found, what was expected
+and the cure, and collects all mismatches before it is raised.
+
+    MLAssetsError
+    ├── ConfigError              a defs.yaml, schema.py or features.py says something we can't do
+    ├── SourceError              a source could not give a partition
+    │   ├── SourceNotFound       wrong path or URL, missing partition, unreachable database
+    │   ├── SourceUnreadable     truncated or foreign content (HTML in place of CSV, …)
+    │   ├── SourceSchemaError    a column is missing or has another type
+    │   └── SourceEmpty          zero rows
+    ├── ContractError            a frame does not fit its table's contract as a whole
+    ├── TrainingError            nothing can be learnt from this training set
+    ├── BundleError              a model bundle is missing, damaged or of another format
+    │   └── ScoringError         a frame that this bundle can't score
+    └── LedgerError              the ledger refuses an event, or its chain is broken
+        ├── LedgerConflict       another writer was first
+        └── ReleaseRefused       a bundle without the right to be released
+"""
+
+from collections.abc import Sequence
+
+
+class MLAssetsError(Exception):
+    """An error that says what to do.
+
+    Args:
+        thing: what is wrong: an asset, a file and key, a column.
+        found: what was found; a sequence where several things mismatch at once.
+        expected: what would have been right.
+        cure: what the reader can do about it, as an imperative sentence.
+    """
+
+    def __init__(self, thing: str, *, found: str | Sequence[str], expected: str, cure: str) -> None:
+        self.thing = thing
+        self.found = [found] if isinstance(found, str) else list(found)
+        self.expected = expected
+        self.cure = cure
+        listed = self.found[0] if len(self.found) == 1 else "".join(f"\n  - {f}" for f in self.found)
+        super().__init__(f"{thing}: {listed}\n  expected: {expected}\n  cure: {cure}")
+
+
+class ConfigError(MLAssetsError):
+    """A file that the user edits says something that can't be built."""
+
+
+class SourceError(MLAssetsError):
+    """A source could not give a partition; what was stored before stays."""
+
+
+class SourceNotFound(SourceError):
+    """Nothing is there: wrong path or URL, missing partition, unreachable database."""
+
+
+class SourceUnreadable(SourceError):
+    """Something is there, but not of the format it should have."""
+
+
+class SourceSchemaError(SourceError):
+    """A column is missing or has a type that can't be converted without loss."""
+
+
+class SourceEmpty(SourceError):
+    """The partition is there and has no rows."""
+
+
+class ContractError(MLAssetsError):
+    """A frame does not fit its table's contract as a whole."""
+
+
+class TrainingError(MLAssetsError):
+    """Nothing can be learnt from this training set."""
+
+
+class BundleError(MLAssetsError):
+    """A model bundle is missing, damaged or of another format."""
+
+
+class ScoringError(BundleError):
+    """A frame that this bundle can't score."""
+
+
+class LedgerError(MLAssetsError):
+    """The ledger refuses an event, or its chain is broken."""
+
+
+class LedgerConflict(LedgerError):
+    """Another writer was first."""
+
+
+class ReleaseRefused(LedgerError):
+    """A bundle without the right to be released."""

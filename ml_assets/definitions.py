@@ -1,0 +1,39 @@
+"""The code location: every `defs.yaml` below `ml_assets/defs`, and the resources of the settings.
+
+The only module that knows all the others.
+"""
+
+from pathlib import Path
+
+import dagster as dg
+
+from ml_assets.resources.ledger import Ledger
+from ml_assets.resources.models import Models
+from ml_assets.resources.reports import Reports
+from ml_assets.resources.settings import settings
+from ml_assets.resources.storage import JsonStore, ParquetStore, Store
+from ml_assets.sensors import automation
+
+
+def resources() -> dict[str, object]:
+    """Every outside world that assets talk to, as the settings say."""
+    roots = settings()
+    return {
+        "store": Store(root=roots.store),
+        "models": Models(root=roots.models),
+        "reports": Reports(root=roots.reports),
+        "ledger": Ledger(url=roots.ledger),
+        "io_manager": ParquetStore(root=roots.store),
+        "records": JsonStore(root=roots.store),
+    }
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """All tables and pipelines as one set of definitions."""
+    return dg.Definitions.merge(
+        dg.load_from_defs_folder(path_within_project=Path(__file__)),
+        dg.Definitions(
+            resources=resources(), sensors=[automation()], executor=dg.in_process_executor
+        ),
+    )

@@ -1,0 +1,39 @@
+"""The jobs of a table and of a pipeline: which assets are asked for together."""
+
+import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+
+from ml_assets.problem import TABLE_NOUNS, Pipeline, Table
+
+DATA_SIDE = ("features", "predictions", "performance")
+TRAINING_SIDE = ("training_set", "candidate", "evaluation", "champion")
+
+
+def ingest(table: Table) -> UnresolvedAssetJobDefinition:
+    """Read a partition from the source and validate it."""
+    return dg.define_asset_job(
+        f"{table.name}_ingest",
+        selection=dg.AssetSelection.assets(*(table.key(noun) for noun in TABLE_NOUNS)),
+        partitions_def=table.partitions,
+        description=f"Reads a partition of {table.name} from its source and validates it.",
+    )
+
+
+def follow(pipeline: Pipeline) -> UnresolvedAssetJobDefinition:
+    """Take a partition through the whole data side: read, validate, featurise, score, measure."""
+    return dg.define_asset_job(
+        f"{pipeline.name}_follow",
+        selection=dg.AssetSelection.assets(*(pipeline.key(noun) for noun in (*TABLE_NOUNS, *DATA_SIDE))),
+        partitions_def=pipeline.table.partitions,
+        description=f"Takes a partition from the source to the scores and the realised error of {pipeline.name}.",
+    )
+
+
+def train(pipeline: Pipeline) -> UnresolvedAssetJobDefinition:
+    """Train as of a partition, evaluate, and release what may be released."""
+    return dg.define_asset_job(
+        f"{pipeline.name}_train",
+        selection=dg.AssetSelection.assets(*(pipeline.key(noun) for noun in TRAINING_SIDE)),
+        partitions_def=pipeline.table.partitions,
+        description=f"Trains {pipeline.name} as of the end of a partition, evaluates the candidate and releases it.",
+    )

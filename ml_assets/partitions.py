@@ -1,0 +1,63 @@
+"""The one home of partitions: what a cadence means to Dagster, and what a partition key means in event time.
+
+What computes with windows is in `ml_assets.core`; this module only translates.
+"""
+
+from datetime import datetime
+from functools import lru_cache
+from typing import Literal
+
+import dagster as dg
+
+from ml_assets.core.windows import Window
+
+Cadence = Literal["hourly", "daily", "weekly", "monthly"]
+
+CRON_AND_KEY_FORMAT: dict[Cadence, tuple[str, str]] = {
+    "hourly": ("0 * * * *", "%Y-%m-%d-%H"),
+    "daily": ("0 0 * * *", "%Y-%m-%d"),
+    "weekly": ("0 0 * * 1", "%Y-%m-%d"),
+    "monthly": ("0 0 1 * *", "%Y-%m"),
+}
+
+
+@lru_cache
+def time_partitions(
+    cadence: Cadence, start: datetime, end: datetime | None
+) -> dg.TimeWindowPartitionsDefinition:
+    """The partitions of a table: one per `cadence` from `start` until `end` (None: until now).
+
+    Event times are naive; Dagster's clock reads them as UTC, which only decides when the newest one is over.
+    """
+    cron, key_format = CRON_AND_KEY_FORMAT[cadence]
+    return dg.TimeWindowPartitionsDefinition(start=start, end=end, cron_schedule=cron, fmt=key_format)
+
+
+def window_of(partitions: dg.TimeWindowPartitionsDefinition, key: str) -> Window:
+    """The window of event time that a partition key stands for."""
+    span = partitions.time_window_for_partition_key(key)
+    return Window(key=key, start=span.start.replace(tzinfo=None), end=span.end.replace(tzinfo=None))
+
+
+def windows_through(
+    partitions: dg.TimeWindowPartitionsDefinition, key: str | None = None, count: int | None = None
+) -> list[Window]:
+    """The windows up to and including `key` (None: all), oldest first; only the last `count` of them if given."""
+    keys = list(partitions.get_partition_keys())
+    if key is not None:
+        keys = keys[: keys.index(key) + 1]
+    return [window_of(partitions, k) for k in (keys if count is None else keys[-count:])]
+
+
+def learning_window(partitions_to_learn_from: int) -> dg.TimeWindowPartitionMapping:
+    """As-of partition -> the partitions of history it learns from, its own the newest.
+
+    The history may be shorter than the window: what is there is learnt from, the training set counts it.
+    """
+    return dg.TimeWindowPartitionMapping(
+        start_offset=1 - partitions_to_learn_from,
+        end_offset=0,
+        allow_nonexistent_upstream_partitions=True,
+    )
+
+

@@ -1,0 +1,187 @@
+"""Replays recorded history, partition by partition, through the real definitions and the instance that the UI shows.
+
+Until a retraining sensor exists, the plan is fixed: train once a full learning window has passed, then every
+third partition. What is done already, and still fits its inputs, is not done again. What the command line says
+about it is in `ml_assets.cli`.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import dagster as dg
+
+from ml_assets.core.errors import ConfigError, MLAssetsError, SourceNotFound
+from ml_assets.core.releases import champion_for
+from ml_assets.core.windows import Window
+from ml_assets.jobs import TRAINING_SIDE
+from ml_assets.partitions import windows_through
+from ml_assets.problem import Pipeline
+from ml_assets.resources.history import Made, latest
+from ml_assets.resources.ledger import Ledger
+from ml_assets.resources.sources.interface import Source, make_source
+from ml_assets.resources.storage import Store
+
+TRAIN_EVERY = 3
+UNSCORED = ("raw", "validated", "quarantine", "features")
+SCORED = (*UNSCORED, "predictions", "performance")
+INPUTS = {
+    "validated": ("raw",),
+    "features": ("validated",),
+    "predictions": ("features",),
+    "performance": ("features", "predictions"),
+}
+REASON_TAG = "ml_assets/reason"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing that a replay did for a partition."""
+
+    partition: str
+    what: str
+    seconds: float
+
+
+class RunFailed(MLAssetsError):
+    """A run of the replay failed; everything before it stands."""
+
+
+class Replay:
+    """The replay of one pipeline's history.
+
+    Args:
+        pipeline: whose history.
+        definitions: the code location.
+        instance: where the runs are recorded.
+        first, last: keys of the first and last partition; None: as far as the source reaches.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        definitions: dg.Definitions,
+        instance: dg.DagsterInstance,
+        first: str | None = None,
+        last: str | None = None,
+    ) -> None:
+        self.pipeline = pipeline
+        self.definitions = definitions
+        self.instance = instance
+        self.source: Source = make_source(pipeline.table.config.source, REPOSITORY)
+        self.store: Store = definitions.resources["store"]
+        self.ledger: Ledger = definitions.resources["ledger"]
+        self.windows = self._windows(first, last)
+
+    def _windows(self, first: str | None, last: str | None) -> list[Window]:
+        every = windows_through(self.pipeline.table.partitions)
+        keys = [w.key for w in every]
+        for option, key in (("--from", first), ("--through", last)):
+            if key is not None and key not in keys:
+                raise ConfigError(
+                    f"{option} {key}", found=f"partitions {keys[0]} … {keys[-1]}", expected="one of them",
+                    cure=f"give a partition of the table {self.pipeline.table.name}",
+                )  # fmt: skip
+        wanted = [w for w in every if (first is None or w.key >= first) and (last is None or w.key <= last)]
+        there = set(self.source.partitions(wanted))
+        found = [w for w in wanted if w.key in there]
+        if not found:
+            raise SourceNotFound(
+                f"source of {self.pipeline.table.name}", found="none of the partitions asked for",
+                expected=f"some of {wanted[0].key} … {wanted[-1].key}" if wanted else "--from not later than --through",
+                cure="correct --source, --from or --through, or the table's source",
+            )  # fmt: skip
+        return found
+
+    def steps(self) -> Iterator[Step]:
+        """Do what is to be done, oldest partition first; yields each step when it is done.
+
+        Raises:
+            RunFailed: a run failed; its cause says what to do, and the same call goes on from there.
+        """
+        made = {noun: latest(self.instance, self.pipeline.key(noun)) for noun in SCORED}
+        self._refuse_other_source(made["raw"])
+        for position, window in enumerate(self.windows):
+            if nouns := self._stale_data(window, made):
+                yield self._run("follow", window, nouns, "history is replayed")
+            reason = self._reason_to_train(position)
+            if reason and not self._trained(position):
+                yield self._run("train", window, list(TRAINING_SIDE), reason)
+
+    def _refuse_other_source(self, made: dict[str, Made]) -> None:
+        kind = self.pipeline.table.config.source.kind
+        others = {str(m.metadata["source_kind"]) for m in made.values()} - {kind}
+        if others:
+            raise ConfigError(
+                f"data of {self.pipeline.table.name}", found=f"partitions from a source of kind {sorted(others)[0]}",
+                expected=f"an empty data folder, or one filled from a source of kind {kind}",
+                cure="name another folder with --data, or empty this one with `make clean`",
+            )  # fmt: skip
+
+    def _stale_data(self, window: Window, made: dict[str, dict[str, Made]]) -> list[str]:
+        """Nouns of the data side that this partition lacks, or that were made from what has changed since."""
+        champion = champion_for(self.ledger.events(self.pipeline.name), window.start)
+        wanted = SCORED if champion else UNSCORED
+        one = {noun: made[noun].get(window.key) for noun in SCORED}
+        raw, predictions = one["raw"], one["predictions"]
+        if raw is None or raw.metadata.get("source_fingerprint") != self.source.fingerprint(window):
+            return list(wanted)
+        if champion and predictions and predictions.metadata.get("bundle") != champion.bundle:
+            one["predictions"] = None
+        stale = [noun for noun in wanted if noun in INPUTS and not self._fits(one, noun)]
+        return list(wanted[wanted.index(stale[0]) :]) if stale else []
+
+    def _fits(self, made: dict[str, Made | None], noun: str) -> bool:
+        """Whether a partition was made from what its inputs hold now."""
+        one = made[noun]
+        inputs = {name: made[name] for name in INPUTS[noun]}
+        return one is not None and all(
+            upstream is not None and one.of(self.pipeline.key(name)) == upstream.data_version
+            for name, upstream in inputs.items()
+        )
+
+    def _reason_to_train(self, position: int) -> str | None:
+        first = min(self.pipeline.config.model.window, len(self.windows)) - 1
+        if position == first:
+            return f"first model: {first + 1} partitions of history are there"
+        if position > first and (position - first) % TRAIN_EVERY == 0:
+            return f"every {TRAIN_EVERY} partitions, as planned"
+        return None
+
+    def _trained(self, position: int) -> bool:
+        """Whether a decision stands that was made from the present content of the learning window."""
+        as_of = self.windows[position].key
+        manifest = self.store.record(self.pipeline.key("training_set"), as_of)
+        decided = {e.facts["as_of"] for e in self.ledger.events(self.pipeline.name)}
+        if manifest is None or as_of not in decided:
+            return False
+        return all(
+            self.store.sha256(self.pipeline.key("features"), key) == digest for key, digest in manifest["partitions"].items()
+        )
+
+    def _run(self, job: str, window: Window, nouns: list[str], reason: str) -> Step:
+        started = time.perf_counter()
+        result = self.definitions.resolve_job_def(f"{self.pipeline.name}_{job}").execute_in_process(
+            instance=self.instance,
+            partition_key=window.key,
+            asset_selection=[self.pipeline.key(noun) for noun in nouns],
+            tags={REASON_TAG: reason},
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            raise_on_error=False,
+        )
+        if not result.success:
+            raise RunFailed(
+                f"{self.pipeline.name}, {job} of partition {window.key}, run {result.run_id}",
+                found=[cause_of(event) for event in result.get_step_failure_events()] or ["the run did not start"],
+                expected="a run without a failure",
+                cure="correct what the message names and give the same command again: it goes on from here",
+            )
+        return Step(window.key, job, time.perf_counter() - started)
+
+
+def cause_of(event: dg.DagsterEvent) -> str:
+    """What the code of a failed step raised, without Dagster's frames around it."""
+    error = event.step_failure_data.error
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return f"{event.step_key}: {error.message.strip() if error else 'no error was recorded'}"

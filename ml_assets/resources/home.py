@@ -1,0 +1,30 @@
+"""Dagster's home: the folder of its databases, and the instance that the UI and every command share."""
+
+import json
+import os
+
+import dagster as dg
+
+from ml_assets.resources.settings import REPOSITORY, settings
+
+
+def prepare_home() -> None:
+    """Make DAGSTER_HOME under the data root and point this process to it.
+
+    Its `dagster.yaml` is this repository's, with the databases' folder in full.
+    """
+    home = settings().dagster_home
+    home.mkdir(parents=True, exist_ok=True)
+    ours = (REPOSITORY / "dagster.yaml").read_text().replace("base_dir: data/dagster", f"base_dir: {json.dumps(str(home))}")
+    theirs = home / "dagster.yaml"
+    if not theirs.exists() or theirs.read_text() != ours:
+        scratch = theirs.with_name(f".dagster.yaml.{os.getpid()}")
+        scratch.write_text(ours)
+        scratch.replace(theirs)
+    os.environ["DAGSTER_HOME"] = str(home)
+
+
+def instance() -> dg.DagsterInstance:
+    """The instance whose runs the UI shows."""
+    prepare_home()
+    return dg.DagsterInstance.get()

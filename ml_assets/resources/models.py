@@ -1,0 +1,60 @@
+"""Where bundles are kept: content-addressed, never overwritten, on disk or in a bucket.
+
+What a bundle is, and how its hash is checked, is in `ml_assets.core.bundle`.
+"""
+
+import tempfile
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from ml_assets.resources.storage import is_remote
+
+if TYPE_CHECKING:
+    from ml_assets.core.bundle import Bundle
+
+
+class Models(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """Save and load bundles under `root/<sha256>/`."""
+
+    root: str
+
+    def save(self, bundle: "Bundle") -> str:
+        """Keep a bundle; its SHA-256 is its address. Saving the same one again changes nothing."""
+        from ml_assets.core.bundle import save
+        from upath import UPath
+
+        base = UPath(self.root)
+        if not is_remote(base):
+            return save(bundle, Path(self.root)).name
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = save(bundle, Path(scratch))
+            for file in sorted(folder.iterdir()):
+                base.fs.put_file(str(file), (base / folder.name / file.name).path)
+            return folder.name
+
+    def load(self, sha256: str) -> "Bundle":
+        """The bundle of that hash, verified; kept in memory, since a hash never changes its meaning.
+
+        Raises:
+            BundleError: it is missing or damaged.
+        """
+        return _load(self.root, sha256)
+
+
+@lru_cache(maxsize=8)
+def _load(root: str, sha256: str) -> "Bundle":
+    from ml_assets.core.bundle import load
+    from upath import UPath
+
+    base = UPath(root)
+    if not is_remote(base):
+        return load(Path(root), sha256)
+    with tempfile.TemporaryDirectory() as scratch:
+        target = Path(scratch) / sha256
+        target.mkdir()
+        for file in base.joinpath(sha256).iterdir():
+            file.fs.get_file(file.path, str(target / file.name))
+        return load(Path(scratch), sha256)

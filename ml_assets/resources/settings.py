@@ -1,0 +1,58 @@
+"""Where everything is: the roots of section "Data on disk" in the README, read from the environment.
+
+The only module that reads the environment. Each root may be moved alone; `ML_ASSETS_DATA` moves them all.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from ml_assets.resources.sources.interface import SourceConfig
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Every root. A path or an fsspec URL (`s3://bucket/prefix`), the ledger an SQLAlchemy URL."""
+
+    data: Path
+    store: str
+    models: str
+    reports: str
+    ledger: str
+
+    @property
+    def dagster_home(self) -> Path:
+        """Where Dagster keeps its own records."""
+        return self.data / "dagster"
+
+
+def settings() -> Settings:
+    """The settings of this process.
+
+    `ML_ASSETS_DATA` (default: `data` in the repository), and to move one root alone `ML_ASSETS_STORE`,
+    `ML_ASSETS_MODELS`, `ML_ASSETS_REPORTS` (paths or fsspec URLs), `ML_ASSETS_LEDGER` (SQLAlchemy URL).
+    """
+    data = Path(os.environ.get("ML_ASSETS_DATA") or REPOSITORY / "data").expanduser().resolve()
+    return Settings(
+        data=data,
+        store=os.environ.get("ML_ASSETS_STORE") or str(data / "store"),
+        models=os.environ.get("ML_ASSETS_MODELS") or str(data / "models"),
+        reports=os.environ.get("ML_ASSETS_REPORTS") or str(data / "reports"),
+        ledger=os.environ.get("ML_ASSETS_LEDGER") or f"sqlite:///{data / 'ledger.db'}",
+    )
+
+
+def source_for(configured: SourceConfig) -> SourceConfig:
+    """The source of a table: as its YAML says, unless `ML_ASSETS_SOURCE` names a folder of real files.
+
+    Only simulated sources are replaced: the folder holds the files that the simulation imitates.
+    """
+    folder = os.environ.get("ML_ASSETS_SOURCE", "simulated")
+    if folder == "simulated" or configured.kind != "simulated":
+        return configured
+    from ml_assets.resources.sources.interface import FilesSourceConfig
+    from ml_assets.resources.sources.simulated import FILE_NAME
+
+    return FilesSourceConfig(kind="files", path=str(Path(folder).expanduser().resolve() / FILE_NAME))

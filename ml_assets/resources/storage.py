@@ -1,0 +1,234 @@
+"""Partitions and records on disk or in a bucket: written whole or not at all, identified by the SHA-256 of their bytes.
+
+Data moves between assets as Polars lazy frames over Parquet (`ParquetIOManager`), small records as JSON
+(`JsonIOManager`). Bundles are in `models`, pictures in `reports`.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+if TYPE_CHECKING:
+    import polars as pl
+    from upath import UPath
+
+ABANDONED_AFTER_SECONDS = 24 * 3600
+ROW_GROUP_ROWS = 262_144
+
+
+@dataclass(frozen=True)
+class Staged:
+    """A partition that is written and hashed, and becomes visible when the IO manager moves it to its place."""
+
+    path: Path
+    sha256: str
+    rows: int
+    schema: "pl.Schema"
+
+    @property
+    def bytes(self) -> int:
+        """Size of the file."""
+        return self.path.stat().st_size
+
+    def scan(self) -> "pl.LazyFrame":
+        """The frame, before it moves to its place."""
+        import polars as pl
+
+        return pl.scan_parquet(self.path)
+
+
+class Store(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """Where partitions are: `root/<asset key>/<partition>.parquet`."""
+
+    root: str
+
+    @property
+    def base(self) -> "UPath":
+        """The root as a path, local or remote."""
+        from upath import UPath
+
+        return UPath(self.root)
+
+    def path(self, key: dg.AssetKey, partition: str, suffix: str = ".parquet") -> "UPath":
+        """The file of one partition of an asset."""
+        return self.base.joinpath(*key.path) / f"{partition}{suffix}"
+
+    def sha256(self, key: dg.AssetKey, partition: str) -> str:
+        """SHA-256 of a stored partition's bytes: its data version."""
+        with self.path(key, partition).open("rb") as f:
+            return hashlib.file_digest(f, "sha256").hexdigest()
+
+    def scan(self, key: dg.AssetKey, partition: str) -> "pl.LazyFrame":
+        """A stored partition."""
+        return scan(self.path(key, partition))
+
+    def record(self, key: dg.AssetKey, partition: str) -> dict[str, Any] | None:
+        """A stored JSON record; None where there is none."""
+        path = self.path(key, partition, ".json")
+        return json.loads(path.read_text()) if path.exists() else None
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """A path for a file that is being written; gone afterwards unless it was moved away.
+
+        On a local store it is beside the data, so that moving is a rename. What killed processes left is removed.
+        """
+        folder = Path(tempfile.gettempdir()) / "ml_assets" if is_remote(self.base) else Path(self.root) / ".staging"
+        folder.mkdir(parents=True, exist_ok=True)
+        for old in folder.iterdir():
+            if time.time() - old.stat().st_mtime > ABANDONED_AFTER_SECONDS:
+                old.unlink(missing_ok=True)
+        path = folder / f"{uuid.uuid4().hex}.parquet"
+        try:
+            yield path
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+
+    def stage(self, *frames: "pl.LazyFrame") -> "list[Staged]":
+        """Write frames beside their place, in one streaming pass over what they share, and hash what was written."""
+        import polars as pl
+
+        with ExitStack() as scratches:
+            paths = [scratches.enter_context(self.scratch()) for _ in frames]
+            sinks = [
+                frame.sink_parquet(
+                    path,
+                    lazy=True,
+                    compression="zstd",
+                    compression_level=1,
+                    row_group_size=ROW_GROUP_ROWS,
+                    maintain_order=True,
+                )
+                for frame, path in zip(frames, paths, strict=True)
+            ]
+            pl.collect_all(sinks, engine="streaming")
+            return [staged(path) for path in paths]
+
+
+def staged(path: Path) -> Staged:
+    """A Parquet file that is complete, as what the IO manager takes."""
+    import polars as pl
+
+    with path.open("rb") as f:
+        digest = hashlib.file_digest(f, "sha256").hexdigest()
+    lazy = pl.scan_parquet(path)
+    return Staged(path, digest, lazy.select(pl.len()).collect().item(), lazy.collect_schema())
+
+
+def is_remote(path: "UPath") -> bool:
+    """Whether a path is in an object store rather than on a local disk."""
+    return path.protocol not in ("", "file", "local")
+
+
+def scan(path: "UPath") -> "pl.LazyFrame":
+    """A Parquet file as a lazy frame; a remote one is fetched to a folder that lasts as long as the process."""
+    import polars as pl
+
+    if not is_remote(path):
+        return pl.scan_parquet(str(path))
+    local = Path(_fetched().name) / f"{uuid.uuid4().hex}.parquet"
+    path.fs.get_file(path.path, str(local))
+    return pl.scan_parquet(local)
+
+
+@lru_cache(maxsize=1)
+def _fetched() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="ml_assets_")
+
+
+def publish(path: Path, target: "UPath") -> None:
+    """Move a complete local file to its place, so that readers see the old one or the new one, never a part."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if is_remote(target):
+        target.fs.put_file(str(path), target.path)
+        path.unlink()
+        return
+    with path.open("rb") as f:
+        os.fsync(f.fileno())
+    Path(str(target.parent)).mkdir(parents=True, exist_ok=True)
+    path.replace(str(target))
+    directory = os.open(str(target.parent), os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+class ParquetIOManager(dg.UPathIOManager):
+    """`Staged` partitions out, lazy frames in."""
+
+    extension = ".parquet"
+
+    def dump_to_path(self, context: dg.OutputContext, obj: Staged, path: "UPath") -> None:  # noqa: ARG002
+        """Move a staged partition to its place."""
+        publish(obj.path, path)
+
+    def load_from_path(self, context: dg.InputContext, path: "UPath") -> "pl.LazyFrame":  # noqa: ARG002
+        """A lazy frame over the stored partition."""
+        return scan(path)
+
+
+class JsonIOManager(dg.UPathIOManager):
+    """Small records as JSON documents."""
+
+    extension = ".json"
+
+    def dump_to_path(self, context: dg.OutputContext, obj: dict[str, Any], path: "UPath") -> None:  # noqa: ARG002
+        """Write a record, whole or not at all."""
+        if is_remote(path):
+            path.write_bytes(canonical_json(obj))
+            return
+        scratch = Path(str(path)).with_name(f".{path.name}.{uuid.uuid4().hex}")
+        scratch.write_bytes(canonical_json(obj))
+        publish(scratch, path)
+
+    def load_from_path(self, context: dg.InputContext, path: "UPath") -> dict[str, Any]:  # noqa: ARG002
+        """A record."""
+        record: dict[str, Any] = json.loads(path.read_text())
+        return record
+
+
+def canonical_json(record: dict[str, Any]) -> bytes:
+    """One text for one content: sorted keys, no NaN."""
+    return json.dumps(record, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False).encode()
+
+
+def record_version(record: dict[str, Any]) -> dg.DataVersion:
+    """SHA-256 of a record's canonical text."""
+    return dg.DataVersion(hashlib.sha256(canonical_json(record)).hexdigest())
+
+
+class ParquetStore(dg.ConfigurableIOManagerFactory):  # type: ignore[type-arg]
+    """`ParquetIOManager` on a root that is a path or an fsspec URL."""
+
+    root: str
+
+    def create_io_manager(self, context: dg.InitResourceContext) -> ParquetIOManager:  # noqa: ARG002
+        """The manager, made when a step needs it."""
+        from upath import UPath
+
+        return ParquetIOManager(UPath(self.root))
+
+
+class JsonStore(dg.ConfigurableIOManagerFactory):  # type: ignore[type-arg]
+    """`JsonIOManager` on a root that is a path or an fsspec URL."""
+
+    root: str
+
+    def create_io_manager(self, context: dg.InitResourceContext) -> JsonIOManager:  # noqa: ARG002
+        """The manager, made when a step needs it."""
+        from upath import UPath
+
+        return JsonIOManager(UPath(self.root))

@@ -1,0 +1,79 @@
+"""What a replay's data folder says of itself: the summary behind `summary.json` and `report.html`.
+
+Read from what is stored, not from what the replay remembers. The summary's shape is in `ml_assets.core.summary`.
+"""
+
+from typing import Any
+
+import polars as pl
+
+from ml_assets.core.releases import Event
+from ml_assets.core.summary import PartitionSummary, Summary, TrainingSummary
+from ml_assets.core.validation import rule_counts
+from ml_assets.core.windows import Window
+from ml_assets.problem import Pipeline
+from ml_assets.replay import Replay
+from ml_assets.resources.storage import Store
+
+
+def summarize(replay: Replay, seconds: float) -> Summary:
+    """The summary of every partition in the replay's range."""
+    pipeline = replay.pipeline
+    contract = pipeline.table.contract
+    label = next(c for c in contract.columns if c.name == pipeline.config.label.column)
+    last = replay.windows[-1].key
+    return Summary(
+        pipeline=pipeline.name,
+        source=pipeline.table.config.source.kind,
+        metric=pipeline.config.evaluation.metric,
+        unit=label.unit or "",
+        label=label.name,
+        partitions=[_partition(replay, window) for window in replay.windows],
+        trainings=[_training(e) for e in replay.ledger.events(pipeline.name) if e.facts["as_of"] <= last],
+        seconds=round(seconds, 1),
+    )
+
+
+def _partition(replay: Replay, window: Window) -> PartitionSummary:
+    store, pipeline = replay.store, replay.pipeline
+    quarantine = store.scan(pipeline.key("quarantine"), window.key)
+    performance = store.record(pipeline.key("performance"), window.key)
+    metrics: dict[str, dict[str, Any]] = performance["metrics"] if performance else {}
+    metric = pipeline.config.evaluation.metric
+
+    def of(contender: str) -> float | None:
+        return metrics[contender][metric] if contender in metrics else None
+
+    return PartitionSummary(
+        partition=window.key,
+        rows_raw=_rows(store, pipeline, "raw", window),
+        rows_validated=_rows(store, pipeline, "validated", window),
+        rows_quarantined=_rows(store, pipeline, "quarantine", window),
+        quarantine_reasons=rule_counts(quarantine),
+        champion=performance["bundle"] if performance else None,
+        metric=of("champion"),
+        metric_never_retrained=of("never_retrained"),
+        metric_naive=of("naive"),
+        drift_verdict=None,
+        drifted_features=[],
+    )
+
+
+def _rows(store: Store, pipeline: Pipeline, noun: str, window: Window) -> int:
+    rows: int = store.scan(pipeline.key(noun), window.key).select(pl.len()).collect().item()
+    return rows
+
+
+def _training(event: Event) -> TrainingSummary:
+    facts = event.facts
+    return TrainingSummary(
+        as_of=facts["as_of"],
+        reason=facts["reason"],
+        decision="promote" if event.kind == "released" else "reject",
+        reasons=list(facts["reasons"]),
+        bundle=facts["bundle"],
+        rows=facts["rows_trained"],
+        seconds=facts["training_seconds"],
+        holdout_metric=facts["holdout_metric"],
+        holdout_metric_naive=facts["holdout_metric_naive"],
+    )
