@@ -40,7 +40,12 @@ def main() -> None:
 )  # fmt: skip
 @click.option("--from", "first", metavar="PARTITION", help="First partition, e.g. 2018-01.")
 @click.option("--through", "last", metavar="PARTITION", help="Last partition, e.g. 2019-06.")
-@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Also write summary.json here.")
+@click.option(
+    "--json",
+    "json_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Also write summary.json here.",
+)
 @DATA_OPTION
 def demo(
     pipeline: str, source: str, first: str | None, last: str | None, json_file: Path | None, data: Path | None
@@ -56,7 +61,9 @@ def demo(
     """
     _use(data)
     if source != "simulated" and not Path(source).expanduser().is_dir():
-        raise click.BadParameter(f"{source!r} is no folder; expected `simulated` or a folder of files", param_hint="--source")
+        raise click.BadParameter(
+            f"{source!r} is no folder; expected `simulated` or a folder of files", param_hint="--source"
+        )
     os.environ["ML_ASSETS_SOURCE"] = source
     from ml_assets.demo import demo as run_demo
 

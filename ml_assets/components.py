@@ -17,7 +17,6 @@ from ml_assets.config.table import TableConfig
 from ml_assets.core.errors import ConfigError
 from ml_assets.resources.settings import source_for
 
-
 C = TypeVar("C", bound=BaseModel)
 
 
@@ -53,9 +52,7 @@ class Table(dg.Component):
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """Raw, validated and quarantined rows, their checks and the job that ingests."""
         self.table.check()
-        return dg.Definitions(
-            assets=[data.raw(self.table), data.validated(self.table)], jobs=[jobs.ingest(self.table)]
-        )
+        return dg.Definitions(assets=[data.raw(self.table), data.validated(self.table)], jobs=[jobs.ingest(self.table)])
 
 
 @dataclass

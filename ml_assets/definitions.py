@@ -33,7 +33,5 @@ def defs() -> dg.Definitions:
     """All tables and pipelines as one set of definitions."""
     return dg.Definitions.merge(
         dg.load_from_defs_folder(path_within_project=Path(__file__)),
-        dg.Definitions(
-            resources=resources(), sensors=[automation()], executor=dg.in_process_executor
-        ),
+        dg.Definitions(resources=resources(), sensors=[automation()], executor=dg.in_process_executor),
     )

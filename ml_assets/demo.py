@@ -44,7 +44,9 @@ def _demo(pipeline_name: str, first: str | None, last: str | None, json_file: Pa
     definitions = defs()
     with instance() as shared:
         replay = Replay(pipeline, definitions, shared, first, last)
-        click.echo(f"{pipeline.name}: {len(replay.windows)} partitions, {replay.windows[0].key} to {replay.windows[-1].key}")
+        click.echo(
+            f"{pipeline.name}: {len(replay.windows)} partitions, {replay.windows[0].key} to {replay.windows[-1].key}"
+        )
         done = 0
         with tqdm(total=len(replay.windows), unit="partition", disable=not sys.stderr.isatty()) as bar:
             for step in replay.steps():

@@ -22,9 +22,7 @@ CRON_AND_KEY_FORMAT: dict[Cadence, tuple[str, str]] = {
 
 
 @lru_cache
-def time_partitions(
-    cadence: Cadence, start: datetime, end: datetime | None
-) -> dg.TimeWindowPartitionsDefinition:
+def time_partitions(cadence: Cadence, start: datetime, end: datetime | None) -> dg.TimeWindowPartitionsDefinition:
     """The partitions of a table: one per `cadence` from `start` until `end` (None: until now).
 
     Event times are naive; Dagster's clock reads them as UTC, which only decides when the newest one is over.
@@ -59,5 +57,3 @@ def learning_window(partitions_to_learn_from: int) -> dg.TimeWindowPartitionMapp
         end_offset=0,
         allow_nonexistent_upstream_partitions=True,
     )
-
-

@@ -54,17 +54,29 @@ class Reference:
         """
         where = f"{self.folder / 'defs.yaml'}, {yaml_key}: {self.text}"
         if not self.path.is_file():
-            raise ConfigError(where, found=f"no file {self.path}", expected="a Python file beside defs.yaml",
-                              cure=f"create {self.path.name} or correct {yaml_key}")
+            raise ConfigError(
+                where,
+                found=f"no file {self.path}",
+                expected="a Python file beside defs.yaml",
+                cure=f"create {self.path.name} or correct {yaml_key}",
+            )
         try:
             tree = ast.parse(self.path.read_text(encoding="utf-8"), filename=str(self.path))
         except SyntaxError as e:
-            raise ConfigError(where, found=f"line {e.lineno} of {self.path.name}: {e.msg}", expected="valid Python",
-                              cure=f"correct {self.path}") from e
+            raise ConfigError(
+                where,
+                found=f"line {e.lineno} of {self.path.name}: {e.msg}",
+                expected="valid Python",
+                cure=f"correct {self.path}",
+            ) from e
         defined = {name: statement for statement in tree.body for name in _names_bound_by(statement)}
         if self.name not in defined:
-            raise ConfigError(where, found=f"{self.path.name} defines {sorted(defined)}", expected=self.name,
-                              cure=f"define {self.name} in {self.path.name} or correct {yaml_key}")
+            raise ConfigError(
+                where,
+                found=f"{self.path.name} defines {sorted(defined)}",
+                expected=self.name,
+                cure=f"define {self.name} in {self.path.name} or correct {yaml_key}",
+            )
         return defined[self.name]
 
     def load(self) -> Any:
@@ -74,8 +86,12 @@ class Reference:
         if module is None or getattr(module, "__file__", None) != str(self.path):
             spec = importlib.util.spec_from_file_location(module_name, self.path)
             if spec is None or spec.loader is None:
-                raise ConfigError(self.text, found=f"{self.path} can't be imported", expected="a Python file",
-                                  cure="correct the reference")
+                raise ConfigError(
+                    self.text,
+                    found=f"{self.path} can't be imported",
+                    expected="a Python file",
+                    cure="correct the reference",
+                )
             module = importlib.util.module_from_spec(spec)
             sys.modules[module_name] = module
             try:

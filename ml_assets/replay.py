@@ -6,11 +6,12 @@ about it is in `ml_assets.cli`.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import dagster as dg
 
+from ml_assets.assets.release import REASON_TAG
 from ml_assets.core.errors import ConfigError, MLAssetsError, SourceNotFound
 from ml_assets.core.releases import champion_for
 from ml_assets.core.windows import Window
@@ -31,7 +32,6 @@ INPUTS = {
     "predictions": ("features",),
     "performance": ("features", "predictions"),
 }
-REASON_TAG = "ml_assets/reason"
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Replay:
         self.pipeline = pipeline
         self.definitions = definitions
         self.instance = instance
-        self.source: Source = make_source(pipeline.table.config.source, REPOSITORY)
+        self.source: Source = make_source(pipeline.table.config.source, pipeline.table.folder)
         self.store: Store = definitions.resources["store"]
         self.ledger: Ledger = definitions.resources["ledger"]
         self.windows = self._windows(first, last)
@@ -136,7 +136,7 @@ class Replay:
         one = made[noun]
         inputs = {name: made[name] for name in INPUTS[noun]}
         return one is not None and all(
-            upstream is not None and one.of(self.pipeline.key(name)) == upstream.data_version
+            upstream is not None and one.was_made_from(self.pipeline.key(name), upstream)
             for name, upstream in inputs.items()
         )
 
@@ -156,8 +156,27 @@ class Replay:
         if manifest is None or as_of not in decided:
             return False
         return all(
-            self.store.sha256(self.pipeline.key("features"), key) == digest for key, digest in manifest["partitions"].items()
+            self.store.sha256(self.pipeline.key("features"), key) == digest
+            for key, digest in manifest["partitions"].items()
         )
+
+    def describe(self, step: Step) -> str:
+        """One line for people about what a step did."""
+        if step.what == "train":
+            event = self.ledger.events(self.pipeline.name)[-1]
+            return f"{step.partition}  {event.kind} {event.facts['bundle'][:12]}: {event.facts['reasons'][0]}"
+        rows = {noun: self.store.rows(self.pipeline.key(noun), step.partition) for noun in ("raw", "quarantine")}
+        line = f"{step.partition}  {rows['raw']:>9,} rows  {rows['quarantine']:>7,} quarantined"
+        performance = self.store.record(self.pipeline.key("performance"), step.partition)
+        if not performance or not performance["metrics"]:
+            return line
+        metric = self.pipeline.config.evaluation.metric
+        figures = (f"{who.replace('_', ' ')} {of[metric]:.3f}" for who, of in performance["metrics"].items())
+        return f"{line}  {metric}: {', '.join(figures)}"
+
+    def position(self, partition: str) -> int:
+        """How many partitions are done when this one is."""
+        return next(i for i, w in enumerate(self.windows, start=1) if w.key == partition)
 
     def _run(self, job: str, window: Window, nouns: list[str], reason: str) -> Step:
         started = time.perf_counter()

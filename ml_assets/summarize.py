@@ -5,15 +5,12 @@ Read from what is stored, not from what the replay remembers. The summary's shap
 
 from typing import Any
 
-import polars as pl
-
 from ml_assets.core.releases import Event
 from ml_assets.core.summary import PartitionSummary, Summary, TrainingSummary
 from ml_assets.core.validation import rule_counts
 from ml_assets.core.windows import Window
-from ml_assets.problem import Pipeline
 from ml_assets.replay import Replay
-from ml_assets.resources.storage import Store
+from ml_assets.resources.history import Made, latest
 
 
 def summarize(replay: Replay, seconds: float) -> Summary:
@@ -22,6 +19,7 @@ def summarize(replay: Replay, seconds: float) -> Summary:
     contract = pipeline.table.contract
     label = next(c for c in contract.columns if c.name == pipeline.config.label.column)
     last = replay.windows[-1].key
+    trained = latest(replay.instance, pipeline.key("candidate"))
     return Summary(
         pipeline=pipeline.name,
         source=pipeline.table.config.source.kind,
@@ -29,7 +27,7 @@ def summarize(replay: Replay, seconds: float) -> Summary:
         unit=label.unit or "",
         label=label.name,
         partitions=[_partition(replay, window) for window in replay.windows],
-        trainings=[_training(e) for e in replay.ledger.events(pipeline.name) if e.facts["as_of"] <= last],
+        trainings=[_training(e, trained) for e in replay.ledger.events(pipeline.name) if e.facts["as_of"] <= last],
         seconds=round(seconds, 1),
     )
 
@@ -46,9 +44,9 @@ def _partition(replay: Replay, window: Window) -> PartitionSummary:
 
     return PartitionSummary(
         partition=window.key,
-        rows_raw=_rows(store, pipeline, "raw", window),
-        rows_validated=_rows(store, pipeline, "validated", window),
-        rows_quarantined=_rows(store, pipeline, "quarantine", window),
+        rows_raw=store.rows(pipeline.key("raw"), window.key),
+        rows_validated=store.rows(pipeline.key("validated"), window.key),
+        rows_quarantined=store.rows(pipeline.key("quarantine"), window.key),
         quarantine_reasons=rule_counts(quarantine),
         champion=performance["bundle"] if performance else None,
         metric=of("champion"),
@@ -59,12 +57,7 @@ def _partition(replay: Replay, window: Window) -> PartitionSummary:
     )
 
 
-def _rows(store: Store, pipeline: Pipeline, noun: str, window: Window) -> int:
-    rows: int = store.scan(pipeline.key(noun), window.key).select(pl.len()).collect().item()
-    return rows
-
-
-def _training(event: Event) -> TrainingSummary:
+def _training(event: Event, trained: dict[str, Made]) -> TrainingSummary:
     facts = event.facts
     return TrainingSummary(
         as_of=facts["as_of"],
@@ -73,7 +66,7 @@ def _training(event: Event) -> TrainingSummary:
         reasons=list(facts["reasons"]),
         bundle=facts["bundle"],
         rows=facts["rows_trained"],
-        seconds=facts["training_seconds"],
+        seconds=float(trained[facts["as_of"]].metadata["training_seconds"]) if facts["as_of"] in trained else None,
         holdout_metric=facts["holdout_metric"],
         holdout_metric_naive=facts["holdout_metric_naive"],
     )

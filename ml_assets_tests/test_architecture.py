@@ -46,9 +46,7 @@ def imports(tree: ast.AST) -> set[str]:
 
 def at_module_level(tree: ast.Module) -> set[str]:
     """Imports that run when the module is loaded: those in functions and under TYPE_CHECKING do not."""
-    statements = [
-        s for s in tree.body if not (isinstance(s, ast.If) and "TYPE_CHECKING" in ast.unparse(s.test))
-    ]
+    statements = [s for s in tree.body if not (isinstance(s, ast.If) and "TYPE_CHECKING" in ast.unparse(s.test))]
     return {
         name
         for s in statements
@@ -106,5 +104,9 @@ def test_the_rules_see_what_they_forbid():
 def test_only_one_module_knows_each_outside_world():
     owners = {"mlflow": "resources/tracking.py", "dvc": "resources/versioning.py", "requests": None}
     for package, owner in owners.items():
-        users = [str(p.relative_to(PACKAGE)) for p in MODULES if package in {i.split(".")[0] for i in imports(ast.parse(p.read_text()))}]
+        users = [
+            str(p.relative_to(PACKAGE))
+            for p in MODULES
+            if package in {i.split(".")[0] for i in imports(ast.parse(p.read_text()))}
+        ]
         assert set(users) <= {owner}, f"{package} is imported by {users}"

@@ -50,7 +50,16 @@ def test_a_stranger_adds_a_pipeline_over_a_csv(tmp_path):
     parcels(8_000).write_csv(folder / "parcels.csv")
 
     done = subprocess.run(
-        [sys.executable, "-m", "ml_assets.cli", "demo", "--pipeline", "transit_hours", "--json", str(tmp_path / "s.json")],
+        [
+            sys.executable,
+            "-m",
+            "ml_assets.cli",
+            "demo",
+            "--pipeline",
+            "transit_hours",
+            "--json",
+            str(tmp_path / "s.json"),
+        ],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(tmp_path), "ML_ASSETS_DATA": str(tmp_path / "data")},
         capture_output=True,

@@ -69,7 +69,14 @@ def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[UI, Path]]:
     log = data / "dev.log"
     with log.open("w") as out:
         server = subprocess.Popen(
-            [str(Path(sys.executable).with_name("ml-assets")), "dev", "--port", str(port), "--data", str(data)],
+            [
+                str(Path(sys.executable).with_name("ml-assets")),
+                "dev",
+                "--port",
+                str(port),
+                "--data",
+                str(data),
+            ],
             stdout=out,
             stderr=subprocess.STDOUT,
             env={**os.environ, "PYTHONWARNINGS": "default::UserWarning"},

@@ -2,8 +2,8 @@
 
     python scripts/calibrate_simulation.py --tlc ../shared/data/tlc --out data/reference/taxi_calibration.json
 
-The folder holds `yellow_tripdata_YYYY-MM.parquet`, any number of consecutive months. Same files, same table, byte
-for byte. The measuring itself is in `ml_assets.core.simulation.fit_table`.
+The folder holds `yellow_tripdata_YYYY-MM.parquet`, any number of consecutive months. Same files, same table,
+byte for byte. The measuring itself is in `ml_assets.core.simulation.fit_table`.
 """
 
 import argparse
@@ -33,7 +33,7 @@ def read_folder(folder: Path, most_rows: int) -> dict[str, pl.DataFrame]:
     for path in paths:
         lazy = pl.scan_parquet(path)
         step = max(1, lazy.select(pl.len()).collect().item() // most_rows)
-        frames[path.stem[-7:]] = lazy.select(list(SCHEMA)).gather_every(step).collect().cast(dict(SCHEMA))
+        frames[path.stem[-7:]] = lazy.select(list(SCHEMA)).gather_every(step).collect().cast(SCHEMA)
     return frames
 
 

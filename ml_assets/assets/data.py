@@ -11,7 +11,7 @@ from ml_assets.assets.metadata import frame_preview, row_count, table_output
 from ml_assets.problem import Table
 from ml_assets.resources.reports import Reports
 from ml_assets.resources.sources.interface import make_source
-from ml_assets.resources.storage import Staged, Store, staged
+from ml_assets.resources.storage import Store, staged
 
 
 def raw(table: Table) -> dg.AssetsDefinition:
@@ -72,7 +72,9 @@ def validated(table: Table) -> dg.AssetsDefinition:
         },
         check_specs=[
             dg.AssetCheckSpec(
-                "rows", asset=checked, description="Every raw row is accounted for, and most keep the contract."
+                "rows",
+                asset=checked,
+                description="Every raw row is accounted for, and most keep the contract.",
             )
         ],
         partitions_def=table.partitions,
@@ -105,6 +107,10 @@ def _rows_check(key: dg.AssetKey, good: int, bad: int, found: int) -> dg.AssetCh
         check_name="rows",
         asset_key=key,
         passed=good + bad == found and good > 0,
-        metadata={"rows_raw": found, "rows_validated": good, "rows_quarantined": bad,
-                  "share_quarantined": bad / max(found, 1)},
+        metadata={
+            "rows_raw": found,
+            "rows_validated": good,
+            "rows_quarantined": bad,
+            "share_quarantined": bad / max(found, 1),
+        },
     )

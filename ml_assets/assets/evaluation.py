@@ -6,6 +6,11 @@ from ml_assets.problem import Pipeline
 
 
 def evaluation(pipeline: Pipeline) -> dg.AssetsDefinition:
-    @dg.asset(key=pipeline.key("evaluation"), partitions_def=pipeline.table.partitions, deps=[pipeline.key("candidate")])
+    @dg.asset(
+        key=pipeline.key("evaluation"),
+        partitions_def=pipeline.table.partitions,
+        deps=[pipeline.key("candidate")],
+    )
     def e(): ...
+
     return e

@@ -1,5 +1,6 @@
 """Group `features`: what models learn from and score, with the label and when it was known."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
@@ -24,9 +25,18 @@ def features(pipeline: Pipeline) -> dg.AssetsDefinition:
         kinds={"polars"},
         partitions_def=table.partitions,
         automation_condition=FOLLOWS_ITS_INPUTS,
+        check_specs=[
+            dg.AssetCheckSpec(
+                "point_in_time",
+                asset=key,
+                description="Events lie in the partition, and no label was known before its event.",
+            )
+        ],
     )
-    def features_partition(store: Store, validated: LazyFrame) -> dg.Output[Any]:
-        from ml_assets.core.features import build_features
+    def features_partition(
+        context: dg.AssetExecutionContext, store: Store, validated: LazyFrame
+    ) -> Iterator[dg.Output[Any] | dg.AssetCheckResult]:
+        from ml_assets.core.features import build_features, look_ahead
 
         built = build_features(
             validated,
@@ -34,9 +44,13 @@ def features(pipeline: Pipeline) -> dg.AssetsDefinition:
             label=label.column,
             event_time=table.config.event_time,
             known_at=label.known_at,
-            keep=pipeline.kept_columns,
+            keep=pipeline.config.evaluation.slices,
         )
         [staged] = store.stage(built)
-        return table_output(staged, {"sample": frame_preview(staged.scan())})
+        found = look_ahead(staged.scan(), table.window(context.partition_key))
+        yield table_output(staged, {"sample": frame_preview(staged.scan())})
+        yield dg.AssetCheckResult(
+            check_name="point_in_time", asset_key=key, passed=not any(found.values()), metadata=found
+        )
 
     return features_partition

@@ -1,6 +1,7 @@
 """What every asset tells about itself in the UI: rows, columns, hashes."""
 
-from typing import TYPE_CHECKING, Any
+import warnings
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import dagster as dg
 
@@ -8,29 +9,28 @@ from ml_assets.assets.frames import LazyFrame
 from ml_assets.resources.storage import Staged, record_version
 
 PREVIEW_ROWS = 10
+T = TypeVar("T")
 
 if TYPE_CHECKING:
     from ml_assets.core.contract import Contract, ContractColumn
 
 
 def table_output(
-    staged: Staged, metadata: dict[str, Any], *, contract: "Contract | None" = None, output_name: str = "result"
+    staged: Staged,
+    metadata: dict[str, Any],
+    *,
+    contract: "Contract | None" = None,
+    output_name: str = "result",
 ) -> dg.Output[Staged]:
     """A staged table with rows, column schema and content hash; its hash is its data version."""
     described = {c.name: c for c in contract.columns} if contract else {}
     columns = [_column(name, str(dtype), described.get(name)) for name, dtype in staged.schema.items()]
-    return dg.Output(
-        staged,
-        output_name=output_name,
-        data_version=dg.DataVersion(staged.sha256),
-        metadata={
-            "dagster/row_count": staged.rows,
-            "dagster/column_schema": dg.TableSchema(columns=columns),
-            "sha256": staged.sha256,
-            "bytes": staged.bytes,
-            **metadata,
-        },
-    )
+    shown = {
+        "dagster/row_count": staged.rows,
+        "dagster/column_schema": dg.TableSchema(columns=columns),
+        "bytes": staged.bytes,
+    }
+    return _versioned(staged, dg.DataVersion(staged.sha256), {**shown, **metadata}, output_name)
 
 
 def _column(name: str, dtype: str, contract: "ContractColumn | None") -> dg.TableColumn:
@@ -47,8 +47,21 @@ def _column(name: str, dtype: str, contract: "ContractColumn | None") -> dg.Tabl
 
 def record_output(record: dict[str, Any], metadata: dict[str, Any]) -> dg.Output[dict[str, Any]]:
     """A JSON record; the hash of its canonical text is its data version."""
-    version = record_version(record)
-    return dg.Output(record, data_version=version, metadata={"sha256": version.value, **metadata})
+    return _versioned(record, record_version(record), metadata)
+
+
+def _versioned(
+    value: T, version: dg.DataVersion, metadata: dict[str, Any], output_name: str = "result"
+) -> dg.Output[T]:
+    with warnings.catch_warnings():
+        # Data versions given by the asset are marked beta in Dagster 1.13; there is no other way to give them.
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        return dg.Output(
+            value,
+            output_name=output_name,
+            data_version=version,
+            metadata={"sha256": version.value, **metadata},
+        )
 
 
 def row_count(frame: LazyFrame) -> int:
@@ -62,7 +75,9 @@ def row_count(frame: LazyFrame) -> int:
 def frame_preview(frame: LazyFrame, rows: int = PREVIEW_ROWS) -> dg.MetadataValue:
     """The first rows as a table in the UI."""
     head = frame.head(rows).collect()
-    records = [dg.TableRecord({name: _cell(value) for name, value in row.items()}) for row in head.iter_rows(named=True)]
+    records = [
+        dg.TableRecord({name: _cell(value) for name, value in row.items()}) for row in head.iter_rows(named=True)
+    ]
     schema = dg.TableSchema(columns=[dg.TableColumn(name, str(dtype)) for name, dtype in head.schema.items()])
     return dg.MetadataValue.table(records=records, schema=schema)
 

@@ -1,5 +1,6 @@
-"""Group `release`: the pointer to the bundle that answers."""
+"""Group `release`: the decision on a candidate, and the pointer to the bundle that answers."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
@@ -7,7 +8,7 @@ import dagster as dg
 from ml_assets.assets.metadata import record_output
 from ml_assets.core.errors import ReleaseRefused
 from ml_assets.core.promotion import Decision, decide
-from ml_assets.core.releases import Champion, live
+from ml_assets.core.releases import already_decided, live, release_facts
 from ml_assets.problem import Pipeline
 from ml_assets.resources.ledger import Ledger
 from ml_assets.resources.models import Models
@@ -19,33 +20,60 @@ BY_HAND = "asked for by a person"
 
 def champion(pipeline: Pipeline) -> dg.AssetsDefinition:
     """`<p>/champion`: what scoring takes as input, read from the ledger."""
-    key = dg.AssetKey([pipeline.name, "champion"])
+    key = pipeline.key("champion")
 
     @dg.asset(
         key=key,
-        deps=[[pipeline.name, "evaluation"]],
-        description="The released bundle. In a run for an as-of partition its candidate is decided on first.",
+        deps=[pipeline.key("evaluation")],
+        description="The released bundle. In a run for an as-of partition, that candidate is decided on first.",
         group_name="release",
         kinds={"json"},
         io_manager_key="records",
+        check_specs=[dg.AssetCheckSpec("bundle_intact", asset=key, description="The bundle's files have its hash.")],
     )
     def champion_now(
         context: dg.AssetExecutionContext, store: Store, models: Models, ledger: Ledger
-    ) -> dg.Output[Any]:
+    ) -> Iterator[dg.Output[Any] | dg.AssetCheckResult]:
         as_of = context.run.tags.get("dagster/partition")
-        decision = None
-        if as_of is not None:
-            report = store.record(dg.AssetKey([pipeline.name, "evaluation"]), as_of)
-            decision = record_decision(pipeline, ledger, models, report, context.run.tags.get(REASON_TAG, BY_HAND))
+        reason = context.run.tags.get(REASON_TAG, BY_HAND)
+        decision = decide_on(pipeline, as_of, reason, store, ledger) if as_of else None
         now = live(ledger.events(pipeline.name))
         if now is None:
             raise ReleaseRefused(
                 f"champion of {pipeline.name}",
-                found="no released bundle" if decision is None else list(decision.reasons),
+                found=list(decision.reasons) if decision else "no released bundle",
                 expected="a candidate that beats the naive baseline",
-                cure=f"run the job {pipeline.name}_train for a partition with enough history, or improve the features",
+                cure=f"run {pipeline.name}_train for a partition with enough history, or improve the features",
             )
         models.load(now.bundle)
-        return record_output(now.to_json(), {"bundle": now.bundle, "as_of": now.as_of, **_shown(decision)})
+        shown = {"decision": decision.verdict, "reasons": list(decision.reasons)} if decision else {}
+        yield record_output(now.to_json(), {"bundle": now.bundle, "as_of": now.as_of, **shown})
+        yield dg.AssetCheckResult(check_name="bundle_intact", asset_key=key, passed=True)
 
     return champion_now
+
+
+def decide_on(pipeline: Pipeline, as_of: str, reason: str, store: Store, ledger: Ledger) -> Decision:
+    """Decide on the candidate of an as-of partition, and record it once."""
+    report = store.record(pipeline.key("evaluation"), as_of)
+    if report is None:
+        raise ReleaseRefused(
+            f"candidate of {pipeline.name} as of {as_of}",
+            found="no evaluation",
+            expected="an evaluation on rows that no model has seen",
+            cure=f"run the job {pipeline.name}_train for {as_of}",
+        )
+    events = ledger.events(pipeline.name)
+    metric = pipeline.config.evaluation.metric
+    decision = decide(
+        metric=metric,
+        candidate=report["metrics"]["candidate"][metric],
+        naive=report["metrics"]["naive"][metric],
+        margin=pipeline.config.evaluation.margin,
+        scores_from=report["scores_from"],
+        champion=live(events),
+    )
+    kind = "released" if decision.verdict == "promote" else "rejected"
+    if not already_decided(events, kind, report["bundle"]):
+        ledger.append(pipeline.name, kind, release_facts(report, metric, reason, decision.reasons), after=len(events))
+    return decision

@@ -62,7 +62,9 @@ def candidate(pipeline: Pipeline) -> dg.AssetsDefinition:
         io_manager_key="records",
         check_specs=[
             dg.AssetCheckSpec(
-                "loads_back", asset=key, description="The stored bundle predicts the same, and refuses permuted columns."
+                "loads_back",
+                asset=key,
+                description="The stored bundle predicts the same, and refuses permuted columns.",
             )
         ],
     )

@@ -1,11 +1,21 @@
 """The attributes of `ml_assets.components.Pipeline`."""
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from ml_assets.config.later import Ensemble, Monitoring, NamedModel, Retraining, Rollout, Tuning, refuse_unbuilt
+from ml_assets.config.later import (
+    Ensemble,
+    Monitoring,
+    NamedModel,
+    Retraining,
+    Rollout,
+    Tuning,
+    refuse_unbuilt,
+)
 from ml_assets.config.table import NAME, REFERENCE
+from ml_assets.core.errors import ConfigError
+from ml_assets.core.parameters import ModelParams, Objective
 
 
 class Label(BaseModel):
@@ -18,25 +28,62 @@ class Label(BaseModel):
     task: Literal["regression"] = Field(default="regression", description="Kind of problem.")
 
 
+class Params(BaseModel):
+    """Parameters of training; what is absent keeps the default of `core.parameters.ModelParams`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    alpha: float | None = Field(default=None, description="Of huber: error in the label's unit; of quantile: 0 to 1.")
+    trees: int | None = Field(default=None, description="Most trees; fewer where early stopping says so.")
+    learning_rate: float | None = Field(default=None, description="Share of each tree's answer that is added, 0 to 1.")
+    leaves: int | None = Field(default=None, description="Most leaves of a tree.")
+    min_rows_per_leaf: int | None = Field(default=None, description="Fewest training rows of a leaf.")
+    feature_fraction: float | None = Field(default=None, description="Share of the features a tree may use, 0 to 1.")
+    bagging_fraction: float | None = Field(default=None, description="Share of the rows a tree is grown from, 0 to 1.")
+    l2: float | None = Field(default=None, description="Penalty on the squared answers of leaves, in rows.")
+    category_l2: float | None = Field(default=None, description="The same in splits by category, in rows.")
+    early_stopping_rounds: int | None = Field(
+        default=None,
+        description="Trees without a better validation loss after which training stops; 0: never.",
+    )
+    max_categories: int | None = Field(
+        default=None,
+        description="Most frequent categories of a feature that are told apart; others count as missing.",
+    )
+
+
 class Model(BaseModel):
     """The model and what it learns from."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    objective: Literal["l1", "l2", "huber", "quantile", "poisson"] = Field(
-        default="l1", description="Loss that LightGBM minimises."
+    objective: Objective = Field(default="l1", description="Loss that LightGBM minimises.")
+    window: int = Field(
+        default=12, ge=1, description="Partitions of history to learn from, the as-of partition included."
     )
-    window: int = Field(default=12, ge=1, description="Partitions of history to learn from, the as-of partition included.")
     validation: float = Field(
-        default=0.33, gt=0, description="Newest learning rows kept for early stopping, in partitions of event time."
+        default=0.33,
+        gt=0,
+        description="Newest learning rows kept for early stopping, in partitions of event time.",
     )
     min_rows: int = Field(default=500, ge=1, description="Rows for training below which training is refused.")
     seed: int = Field(default=0, ge=0, description="Seed of everything random in training.")
-    threads: int = Field(default=2, ge=1, description="Threads that LightGBM may use; the bundle does not depend on it.")
-    params: dict[str, Any] = Field(
-        default_factory=dict,
-        description="Parameters of training by name, e.g. trees, learning_rate, leaves; see `core.training.ModelParams`.",
+    threads: int = Field(
+        default=2, ge=1, description="Threads that LightGBM may use; the bundle does not depend on it."
     )
+    params: Params = Field(default_factory=Params, description="Parameters of training.")
+
+    @model_validator(mode="after")
+    def _within_bounds(self) -> "Model":
+        try:
+            self.training_params()
+        except ConfigError as e:
+            raise ValueError(str(e)) from e
+        return self
+
+    def training_params(self) -> ModelParams:
+        """The parameters of training, absent ones by default."""
+        return ModelParams.read(self.params.model_dump(exclude_none=True), objective=self.objective)
 
 
 class Evaluation(BaseModel):
@@ -46,16 +93,24 @@ class Evaluation(BaseModel):
 
     metric: Literal["mae", "rmse"] = Field(default="mae", description="Metric that decides, in the label's unit.")
     slices: tuple[str, ...] = Field(
-        default=(), description="Columns of the validated table or features by which the error is broken down."
+        default=(),
+        description="Columns of the validated table or features by which the error is broken down.",
     )
     margin: float = Field(
-        default=0.01, ge=0, lt=1, description="Share by which a candidate must beat the naive baseline to be released."
+        default=0.01,
+        ge=0,
+        lt=1,
+        description="Share by which a candidate must beat the naive baseline to be released.",
     )
     holdout: float = Field(
-        default=0.33, gt=0, description="Newest rows no model has seen, for evaluation, in partitions of event time."
+        default=0.33,
+        gt=0,
+        description="Newest rows no model has seen, for evaluation, in partitions of event time.",
     )
     embargo: float = Field(
-        default=0.0, ge=0, description="Gap before validation and before holdout, in partitions of event time."
+        default=0.0,
+        ge=0,
+        description="Gap before validation and before holdout, in partitions of event time.",
     )
 
 
@@ -65,13 +120,13 @@ class PipelineConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str | None = Field(
-        default=None, pattern=NAME, description="Name of the pipeline, first part of its asset keys; absent: the folder's name."
+        default=None,
+        pattern=NAME,
+        description="Name of the pipeline, first part of its asset keys; absent: the folder's name.",
     )
     table: str = Field(pattern=NAME, description="Name of the table whose rows are learnt from and scored.")
     label: Label = Field(description="What is predicted.")
-    features: str = Field(
-        pattern=REFERENCE, description="The features, as `file:LIST` of a file beside this one."
-    )
+    features: str = Field(pattern=REFERENCE, description="The features, as `file:LIST` of a file beside this one.")
     model: Model = Field(default_factory=Model, description="The model and what it learns from.")
     evaluation: Evaluation = Field(default_factory=Evaluation, description="How a candidate is judged (level 2).")
     monitoring: Monitoring | None = Field(default=None, description="Drift and performance monitoring (level 2).")

@@ -20,7 +20,8 @@ class Partitions(BaseModel):
     cadence: Cadence = Field(description="Length of one partition of event time.")
     start: date = Field(description="First day of the first partition.")
     end: date | None = Field(
-        default=None, description="First day that is not a partition any more; absent: partitions grow with time."
+        default=None,
+        description="First day that is not a partition any more; absent: partitions grow with time.",
     )
 
     @model_validator(mode="after")
@@ -46,7 +47,9 @@ class TableConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
     name: str | None = Field(
-        default=None, pattern=NAME, description="Name of the table, first part of its asset keys; absent: the folder's name."
+        default=None,
+        pattern=NAME,
+        description="Name of the table, first part of its asset keys; absent: the folder's name.",
     )
     source: SourceConfig = Field(description="Where the rows come from: kind simulated, files or sql.")
     partitions: Partitions = Field(description="How event time is cut into partitions.")

@@ -156,9 +156,7 @@ def refuse_unfit_derivations(table: str, columns: Sequence[ContractColumn], dtyp
         )
 
 
-def in_order_of_derivation(
-    table: str, columns: Sequence[ContractColumn]
-) -> list[tuple[ContractColumn, pl.Expr]]:
+def in_order_of_derivation(table: str, columns: Sequence[ContractColumn]) -> list[tuple[ContractColumn, pl.Expr]]:
     """The derived columns with their expressions, each after those it is computed from.
 
     Raises:
@@ -167,9 +165,7 @@ def in_order_of_derivation(
     waiting = {c.name: (c, c.derived) for c in columns if c.derived is not None}
     order: list[tuple[ContractColumn, pl.Expr]] = []
     while waiting:
-        ready = [
-            name for name, (_, derived) in waiting.items() if not waiting.keys() & derived.meta.root_names()
-        ]
+        ready = [name for name, (_, derived) in waiting.items() if not waiting.keys() & derived.meta.root_names()]
         if not ready:
             raise ConfigError(
                 f"{table}: derived columns",

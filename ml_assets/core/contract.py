@@ -148,9 +148,7 @@ def _rules_of_column(table: str, c: ContractColumn, one: "Column", dtypes: pl.Sc
     if c.derived is None:
         rules.append(Rule(f"{c.name}_type", "type", (c.name,), f"{c.name} can be read as {c.dtype}"))
     if not c.nullable:
-        rules.append(
-            Rule(f"{c.name}_not_null", "not_null", (c.name,), f"{c.name} is there", value.is_not_null())
-        )
+        rules.append(Rule(f"{c.name}_not_null", "not_null", (c.name,), f"{c.name} is there", value.is_not_null()))
     if c.dtype.is_float():
         finite = value.is_finite().fill_null(True)
         rules.append(Rule(f"{c.name}_finite", "finite", (c.name,), f"{c.name} is a finite number", finite))
@@ -179,16 +177,10 @@ def _unique_rules(schema: Any, keys: tuple[tuple[str, ...], ...]) -> list[Rule]:
     return rules
 
 
-def _refuse_impossible(
-    table: str, columns: tuple[ContractColumn, ...], unique: tuple[tuple[str, ...], ...]
-) -> None:
+def _refuse_impossible(table: str, columns: tuple[ContractColumn, ...], unique: tuple[tuple[str, ...], ...]) -> None:
     names = {c.name for c in columns}
-    found = [
-        f"a column named {name}: the judge adds it" for name in (ROW_NUMBER, BROKEN_RULES) if name in names
-    ]
-    found += [
-        f"unique names {name}, which is no column" for key in unique for name in key if name not in names
-    ]
+    found = [f"a column named {name}: the judge adds it" for name in (ROW_NUMBER, BROKEN_RULES) if name in names]
+    found += [f"unique names {name}, which is no column" for key in unique for name in key if name not in names]
     read = Counter(c.source for c in columns if c.source is not None)
     found += [f"{source} is the source of {n} columns" for source, n in read.items() if n > 1]
     if found:

@@ -45,11 +45,47 @@ class Champion:
     scores_from: datetime
     sequence: int
 
+    def to_json(self) -> dict[str, Any]:
+        """As JSON, times in ISO 8601."""
+        return {
+            "bundle": self.bundle,
+            "as_of": self.as_of,
+            "scores_from": self.scores_from.isoformat(),
+            "sequence": self.sequence,
+        }
+
 
 def event_hash(pipeline: str, sequence: int, kind: str, facts: Mapping[str, Any], previous: str) -> str:
     """SHA-256 of an event's canonical text."""
     text = json.dumps([pipeline, sequence, kind, facts, previous], sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def release_facts(report: Mapping[str, Any], metric: str, reason: str, reasons: Sequence[str]) -> dict[str, Any]:
+    """What the ledger keeps of a decision on a candidate.
+
+    Args:
+        report: the candidate's evaluation.
+        metric: name of the metric that decided.
+        reason: why the candidate was trained.
+        reasons: why it was released or rejected.
+    """
+    return {
+        "bundle": report["bundle"],
+        "as_of": report["as_of"],
+        "scores_from": report["scores_from"],
+        "reason": reason,
+        "reasons": list(reasons),
+        "rows_trained": report["rows_trained"],
+        "holdout_metric": report["metrics"]["candidate"][metric],
+        "holdout_metric_naive": report["metrics"]["naive"][metric],
+    }
+
+
+def already_decided(events: Sequence[Event], kind: str, bundle: str) -> bool:
+    """Whether the last decision on this bundle was the same, so that recording it again would say nothing new."""
+    last = next((e for e in reversed(events) if e.facts["bundle"] == bundle), None)
+    return last is not None and last.kind == kind
 
 
 def check_chain(events: Sequence[Event]) -> None:

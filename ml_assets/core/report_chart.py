@@ -124,9 +124,7 @@ def rows_chart(summary: Summary) -> RowsChart:
     bands = Bands(_LEFT, _RIGHT, len(parts))
     rows = panel([p.rows_validated + p.rows_quarantined for p in parts], top=30, height=130, ticks=3)
     shares = [p.quarantined_share for p in parts]
-    share = panel(
-        [s for s in shares if s is not None], top=rows.bottom + 44, height=64, ticks=2, percent=True
-    )
+    share = panel([s for s in shares if s is not None], top=rows.bottom + 44, height=64, ticks=2, percent=True)
     validated, quarantined, columns = [], [], []
     for i, p in enumerate(parts):
         x, top = bands.start(i), rows.y(p.rows_validated)

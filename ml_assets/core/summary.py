@@ -22,9 +22,7 @@ def _check(thing: str, counts: dict[str, int], figures: dict[str, float | None])
     wrong = [f"{name} = {n}" for name, n in counts.items() if n < 0]
     wrong += [f"{name} = {x}" for name, x in figures.items() if x is not None and not 0 <= x < math.inf]
     if wrong:
-        raise ValueError(
-            f"{thing}: {', '.join(wrong)}; expected finite numbers of at least 0, None for unknown"
-        )
+        raise ValueError(f"{thing}: {', '.join(wrong)}; expected finite numbers of at least 0, None for unknown")
 
 
 @dataclass(frozen=True)

@@ -53,9 +53,7 @@ def judge(raw: pl.LazyFrame, contract: Contract, *, event_time: str, window: Win
             if len(repeats):
                 keeps[rule.name] = ~pl.col(ROW_NUMBER).is_in(repeats.implode())
     ordered = [mask.alias(rule.name) for rule in rules if (mask := keeps.get(rule.name)) is not None]
-    broken = pl.struct(ordered).map_batches(
-        _names_of_broken, return_dtype=pl.List(pl.String), is_elementwise=True
-    )
+    broken = pl.struct(ordered).map_batches(_names_of_broken, return_dtype=pl.List(pl.String), is_elementwise=True)
     return read.select(*contract.schema.names(), ROW_NUMBER, broken.alias(BROKEN_RULES))
 
 
@@ -95,9 +93,7 @@ def _under_contract_names(raw: pl.LazyFrame, contract: Contract) -> tuple[pl.Laz
         if name in flags
     ]
     optional = [
-        pl.lit(None, c.dtype).alias(c.name)
-        for c in contract.columns
-        if c.derived is None and c.name not in conversions
+        pl.lit(None, c.dtype).alias(c.name) for c in contract.columns if c.derived is None and c.name not in conversions
     ]
     read = raw.with_row_index("row of raw")
     read = read.select(pl.col("row of raw").cast(pl.UInt32).alias(ROW_NUMBER), *converted, *optional)

@@ -1,5 +1,6 @@
 """What Dagster's event log knows about partitions: when each was last made, from what, with what hash."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,9 +18,12 @@ class Made:
     metadata: Mapping[str, Any]
     timestamp: float
 
-    def of(self, key: dg.AssetKey) -> str | None:
-        """The data version of that input it was made from; None where it did not read it."""
-        return self.inputs.get(key.to_user_string())
+    def was_made_from(self, key: dg.AssetKey, upstream: "Made") -> bool:
+        """Whether it read what the same partition of that upstream asset holds now.
+
+        Dagster tags a partitioned input with the SHA-256 over the data versions of the partitions read.
+        """
+        return self.inputs.get(key.to_user_string()) == hashlib.sha256(upstream.data_version.encode()).hexdigest()
 
 
 def latest(instance: dg.DagsterInstance, key: dg.AssetKey) -> dict[str, Made]:

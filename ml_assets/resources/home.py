@@ -15,7 +15,11 @@ def prepare_home() -> None:
     """
     home = settings().dagster_home
     home.mkdir(parents=True, exist_ok=True)
-    ours = (REPOSITORY / "dagster.yaml").read_text().replace("base_dir: data/dagster", f"base_dir: {json.dumps(str(home))}")
+    ours = (
+        (REPOSITORY / "dagster.yaml")
+        .read_text()
+        .replace("base_dir: data/dagster", f"base_dir: {json.dumps(str(home))}")
+    )
     theirs = home / "dagster.yaml"
     if not theirs.exists() or theirs.read_text() != ours:
         scratch = theirs.with_name(f".dagster.yaml.{os.getpid()}")

@@ -23,8 +23,9 @@ class Models(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def save(self, bundle: "Bundle") -> str:
         """Keep a bundle; its SHA-256 is its address. Saving the same one again changes nothing."""
-        from ml_assets.core.bundle import save
         from upath import UPath
+
+        from ml_assets.core.bundle import save
 
         base = UPath(self.root)
         if not is_remote(base):
@@ -46,8 +47,9 @@ class Models(dg.ConfigurableResource):  # type: ignore[type-arg]
 
 @lru_cache(maxsize=8)
 def _load(root: str, sha256: str) -> "Bundle":
-    from ml_assets.core.bundle import load
     from upath import UPath
+
+    from ml_assets.core.bundle import load
 
     base = UPath(root)
     if not is_remote(base):

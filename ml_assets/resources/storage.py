@@ -73,6 +73,13 @@ class Store(dg.ConfigurableResource):  # type: ignore[type-arg]
         """A stored partition."""
         return scan(self.path(key, partition))
 
+    def rows(self, key: dg.AssetKey, partition: str) -> int:
+        """Rows of a stored partition, from its footer."""
+        import polars as pl
+
+        rows: int = self.scan(key, partition).select(pl.len()).collect().item()
+        return rows
+
     def record(self, key: dg.AssetKey, partition: str) -> dict[str, Any] | None:
         """A stored JSON record; None where there is none."""
         path = self.path(key, partition, ".json")

@@ -98,9 +98,7 @@ def test_rules_have_stable_names_in_the_order_of_the_model() -> None:
     described = {rule.name: rule.description for rule in contract.rules}
     assert described["ride_miles_lt"] == "ride_miles < 100"
     assert described["ride_miles_odd"] == "It is odd."
-    assert [
-        rule.name for rule in contract.rules if rule.keeps is None and rule.kind not in ("type", "unique")
-    ] == []
+    assert [rule.name for rule in contract.rules if rule.keeps is None and rule.kind not in ("type", "unique")] == []
     assert contract == Contract.from_model(Ride)
 
 

@@ -78,9 +78,7 @@ def converted(values: list[object], found: pl.DataType, wanted: pl.DataType) -> 
     ],
     ids=str,
 )
-def test_a_value_is_kept_or_null(
-    found: pl.DataType, wanted: pl.DataType, pairs: list[tuple[object, object]]
-) -> None:
+def test_a_value_is_kept_or_null(found: pl.DataType, wanted: pl.DataType, pairs: list[tuple[object, object]]) -> None:
     values, expected = [p[0] for p in pairs], [p[1] for p in pairs]
     assert converted(values, found, wanted) == expected
 

@@ -29,6 +29,14 @@ def test_decide(candidate, scores_from, champion, verdict):
 
 
 def test_a_nan_metric_is_no_promotion():
-    assert decide(
-        metric="mae", candidate=float("nan"), naive=7.5, margin=0.0, scores_from="2019-01-01", champion=None
-    ).verdict == "reject"
+    assert (
+        decide(
+            metric="mae",
+            candidate=float("nan"),
+            naive=7.5,
+            margin=0.0,
+            scores_from="2019-01-01",
+            champion=None,
+        ).verdict
+        == "reject"
+    )

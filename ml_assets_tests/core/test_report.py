@@ -244,8 +244,7 @@ def test_hostile_names_stay_text() -> None:
             for i, p in enumerate(base.partitions)
         ],
         trainings=[
-            replace(t, as_of=HOSTILE + "3", reason=HOSTILE, reasons=[HOSTILE], bundle=HOSTILE)
-            for t in base.trainings
+            replace(t, as_of=HOSTILE + "3", reason=HOSTILE, reasons=[HOSTILE], bundle=HOSTILE) for t in base.trainings
         ],
         seconds=1,
     )

@@ -128,8 +128,6 @@ def test_names_and_words() -> None:
     assert words(pa.Check.str_length(2, None)) == ("str_length", "has length min 2")
     assert words(pa.Check.str_matches(re.compile("a+")))[1] == "starts with a match of a+"
     assert words(pa.Check.in_range(0, 1, include_min=False))[1] == "> 0 and ≤ 1"
-    assert rule_of_check(pa.Check.gt(0), "miles", SCHEMA, "T") == Rule(
-        "miles_gt", "check", ("miles",), "miles > 0"
-    )
+    assert rule_of_check(pa.Check.gt(0), "miles", SCHEMA, "T") == Rule("miles_gt", "check", ("miles",), "miles > 0")
     row = rule_of_check(selecting(pl.col("fare") > pl.col("miles")), None, SCHEMA, "T")
     assert (row.name, row.columns) == ("mine", ("miles", "fare"))

@@ -130,6 +130,4 @@ def test_real_values_arrive_unchanged() -> None:
             unified = before.str.strip_suffix(".0"), after.str.strip_suffix(".0")
             assert unified[0].equals(unified[1], null_equal=True), column.name
     waited = {"Y": True, "N": False}
-    assert judged["store_and_forward"].to_list() == [
-        waited.get(v) for v in raw["store_and_fwd_flag"].to_list()
-    ]
+    assert judged["store_and_forward"].to_list() == [waited.get(v) for v in raw["store_and_fwd_flag"].to_list()]

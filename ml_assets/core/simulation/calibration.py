@@ -1,22 +1,22 @@
-"""Reading and checking the table of measured figures. What is in it is in `figures`; measuring, in `fit_table`."""
+"""Reading and checking the table of measured figures. What it holds: `figures`; measuring it: `fit_table`."""
 
 import calendar
 import json
 from collections.abc import Mapping
-from dataclasses import Field, dataclass, fields
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
 
 import numpy as np
 
 from ml_assets.core.errors import ConfigError
-from ml_assets.core.simulation.figures import Dirt, Mix, Money, Month, Speed, Volume, Zones
+from ml_assets.core.simulation.figures import Dirt, Mix, Money, Month, Shape, Speed, Volume, Zones
 from ml_assets.core.simulation.sampling import Floats
 
 FORMAT = 1
 _CURE = "restore data/reference/taxi_calibration.json, or remake it with scripts/calibrate_simulation.py"
-_DATES = ("pandemic_from", "surcharge_column_from", "surcharge_from", "toll_raised_on")
+_EXPECTED = f"format {FORMAT} as described in ml_assets/core/simulation/figures.py"
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,44 +57,47 @@ _Section = TypeVar("_Section", Zones, Mix, Speed, Money, Dirt, Volume, Month)
 
 def load_calibration(path: Path | str) -> Calibration:
     """Read the table of measured figures; ConfigError if it is missing or malformed, with every mismatch."""
+    thing = f"calibration of the simulated source, {path}"
     try:
         raw = json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise ConfigError(
-            f"calibration of the simulated source, {path}", found="no such file", expected="a table", cure=_CURE
-        ) from error
+        raise ConfigError(thing, found="no such file", expected="a table", cure=_CURE) from error
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ConfigError(
-            f"calibration of the simulated source, {path}", found=str(error), expected="readable JSON", cure=_CURE
-        ) from error
+        raise ConfigError(thing, found=str(error), expected="readable JSON", cure=_CURE) from error
+    return calibration_from(raw, thing)
+
+
+def calibration_from(raw: Any, thing: str) -> Calibration:
+    """Check the parsed JSON `raw`; ConfigError about `thing` with every mismatch."""
     found: list[str] = []
-    if not isinstance(raw, dict) or raw.get("format") != FORMAT:
-        got = raw.get("format") if isinstance(raw, dict) else type(raw).__name__
-        found = [f"format {got!r}"]
-    else:
-        lengths: dict[str, int] = {}
+    holder = raw if isinstance(raw, dict) else {}
+    if holder.get("format") != FORMAT:
+        found.append(f"format {holder.get('format')!r}")
+        raise ConfigError(thing, found=found, expected=_EXPECTED, cure=_CURE)
+    lengths: dict[str, int] = {}
 
-        def section(cls: type[_Section], name: str, holder: Any) -> _Section:
-            return _section(cls, name, holder, lengths, found)
+    def section(cls: type[_Section], name: str) -> _Section:
+        return _section(cls, name, holder.get(name), lengths, found)
 
-        parts = {
-            "zones": section(Zones, "zones", raw.get("zones")),
-            "mix": section(Mix, "mix", raw.get("mix")),
-            "speed": section(Speed, "speed", raw.get("speed")),
-            "money": section(Money, "money", raw.get("money")),
-            "dirt": section(Dirt, "dirt", raw.get("dirt")),
-            "volume": section(Volume, "volume", raw.get("volume")),
-        }
-        months = _months(raw.get("months"), lengths, found)
-        dates = {name: _date(name, raw.get(name), found) for name in _DATES}
-        if not found:
-            return Calibration(**parts, by_month=months, **dates)
-    raise ConfigError(
-        f"calibration of the simulated source, {path}",
-        found=found,
-        expected=f"format {FORMAT} as described in ml_assets/core/simulation/figures.py",
-        cure=_CURE,
+    def day(name: str) -> date:
+        return _date(name, holder.get(name), found)
+
+    calibration = Calibration(
+        zones=section(Zones, "zones"),
+        mix=section(Mix, "mix"),
+        speed=section(Speed, "speed"),
+        money=section(Money, "money"),
+        dirt=section(Dirt, "dirt"),
+        volume=section(Volume, "volume"),
+        by_month=_months(holder.get("months"), lengths, found),
+        pandemic_from=day("pandemic_from"),
+        surcharge_column_from=day("surcharge_column_from"),
+        surcharge_from=day("surcharge_from"),
+        toll_raised_on=day("toll_raised_on"),
     )
+    if found:
+        raise ConfigError(thing, found=found, expected=_EXPECTED, cure=_CURE)
+    return calibration
 
 
 def _months(raw: Any, lengths: dict[str, int], found: list[str]) -> dict[str, Month]:
@@ -122,14 +125,12 @@ def _date(name: str, raw: Any, found: list[str]) -> date:
 
 def _section(cls: type[_Section], name: str, raw: Any, lengths: dict[str, int], found: list[str]) -> _Section:
     holder = raw if isinstance(raw, dict) else {}
-    known = {f.name: f for f in fields(cls)}
-    found.extend(f"{name}.{key}: unknown" for key in holder if key not in known)
-    arrays = {key: _read(f"{name}.{key}", f, holder.get(key), lengths, found) for key, f in known.items()}
-    return cls(**arrays)
+    shapes = {key: hint.__metadata__[0] for key, hint in get_type_hints(cls, include_extras=True).items()}
+    found.extend(f"{name}.{key}: unknown" for key in holder if key not in shapes)
+    return cls(**{key: _read(f"{name}.{key}", s, holder.get(key), lengths, found) for key, s in shapes.items()})
 
 
-def _read(name: str, f: "Field[Any]", raw: Any, lengths: dict[str, int], found: list[str]) -> Floats:
-    shape = f.metadata["shape"]
+def _read(name: str, shape: Shape, raw: Any, lengths: dict[str, int], found: list[str]) -> Floats:
     try:
         values: Floats = np.array(raw, dtype=np.float64)
     except (TypeError, ValueError):
@@ -137,15 +138,15 @@ def _read(name: str, f: "Field[Any]", raw: Any, lengths: dict[str, int], found: 
         return np.zeros(0)
     if raw is None:
         found.append(f"{name}: missing")
-    elif values.ndim != len(shape):
-        found.append(f"{name}: {values.ndim} dimensions, not {len(shape)}")
+    elif values.ndim != len(shape.sizes):
+        found.append(f"{name}: {values.ndim} dimensions, not {len(shape.sizes)}")
     else:
         wanted = [
             lengths.setdefault(size, length) if isinstance(size, str) else size
-            for size, length in zip(shape, values.shape, strict=True)
+            for size, length in zip(shape.sizes, values.shape, strict=True)
         ]
         if list(values.shape) != wanted:
             found.append(f"{name}: shape {list(values.shape)}, not {wanted}")
-        elif not (np.isfinite(values).all() and (values >= f.metadata["least"]).all()):
-            found.append(f"{name}: not finite, or below {f.metadata['least']}")
+        elif not (np.isfinite(values).all() and (values >= shape.least).all()):
+            found.append(f"{name}: not finite, or below {shape.least}")
     return values

@@ -47,9 +47,7 @@ def draw_flags(plan: Plan, vendor: npt.NDArray[np.uint8], rng: np.random.Generat
     long = chance(rng, rows, share["over_three_hours"] / of_two) & (vendor == 2) & ~short
     zeros_when_short = float((plan.tables.short_miles < 0.005).mean())
     zero = _by_vendor(plan, share["zero_distance"], zeros_when_short, float(dirt.zero_vendor_one[0]))
-    unknown = _by_vendor(
-        plan, share["unknown_zone"], float(dirt.short_unknown[0]), float(dirt.unknown_vendor_one[0])
-    )
+    unknown = _by_vendor(plan, share["unknown_zone"], float(dirt.short_unknown[0]), float(dirt.unknown_vendor_one[0]))
     hidden = chance(rng, rows, np.where(short, dirt.short_unknown[0], unknown[vendor]))
     pattern = np.zeros(rows, dtype=np.uint8)
     odds = dirt.unknown_patterns / dirt.unknown_patterns.sum()
@@ -99,7 +97,7 @@ def break_rows(trips: "Trips", plan: Plan, rng: np.random.Generator) -> None:
 
 
 def outside_before(rng: np.random.Generator, rows: int) -> Ints:
-    """Draw `rows` pick-ups before their month, in seconds from its start: mostly minutes, some days or years."""
+    """Draw `rows` pick-ups before their month, in seconds from its start: mostly minutes, some by years."""
     near = -rng.integers(1, 300, size=rows)
     days = -rng.integers(1, 40, size=rows) * _DAY_S + rng.integers(0, _DAY_S, size=rows)
     reset_clock = -rng.integers(10, 12, size=rows) * 365 * _DAY_S + rng.integers(0, _DAY_S, size=rows)

@@ -1,7 +1,7 @@
 """Learning trip types: who goes from where to where, and when. Drawing from them is in `trips`.
 
-A trip's pick-up zone, drop-off zone and hour are independent given its hidden type (probabilistic latent semantic
-analysis: Hofmann 1999), fitted by expectation maximisation.
+A trip's pick-up zone, drop-off zone and hour are independent given its hidden type (probabilistic latent
+semantic analysis: Hofmann 1999), fitted by expectation maximisation.
 """
 
 from dataclasses import dataclass
@@ -46,8 +46,7 @@ def fit_mix(
     bins = 2 * DAY_HOURS
     rng = generator(seed)
     start = rng.dirichlet(np.ones(types), size=len(pickup)).T.astype(np.float32)
-    weight = start**3
-    weight /= weight.sum(axis=0)
+    weight = (start**3 / (start**3).sum(axis=0)).astype(np.float32)
     for _ in range(_ROUNDS):
         size, starts, ends, times = _parts(weight, pickup, dropoff, day_hour, bins)
         weight = starts[:, pickup] * ends[:, dropoff] * times[:, day_hour] * size[:, None]
@@ -55,7 +54,7 @@ def fit_mix(
     _, starts, ends, _ = _parts(weight, pickup, dropoff, day_hour, bins)
     by_bin = np.array([np.bincount(day_hour, w, bins) for w in weight])
     overall = np.stack([by_bin[:, :DAY_HOURS].sum(axis=1), by_bin[:, DAY_HOURS:].sum(axis=1)])
-    overall = (overall + _HOUR_PRIOR * overall.sum(axis=0) / overall.sum()) / (
+    overall = (overall + _HOUR_PRIOR * overall.sum(axis=0) / max(overall.sum(), 1e-9)) / (
         overall.sum(axis=1, keepdims=True) + _HOUR_PRIOR
     )
     prior = _HOUR_PRIOR * np.repeat(overall, DAY_HOURS, axis=0).T
@@ -71,9 +70,13 @@ def fit_mix(
 
 
 def _parts(
-    weight: "np.ndarray[tuple[int, int], np.dtype[np.float32]]", pickup: Ints, dropoff: Ints, hour: Ints, bins: int
+    weight: "np.ndarray[tuple[int, int], np.dtype[np.float32]]",
+    pickup: Ints,
+    dropoff: Ints,
+    hour: Ints,
+    bins: int,
 ) -> tuple[Floats, Floats, Floats, Floats]:
-    size = weight.sum(axis=1, dtype=np.float64)
+    size = np.maximum(weight.sum(axis=1, dtype=np.float64), 1e-9)
     starts = np.array([np.bincount(pickup, w, ZONES) for w in weight]) / size[:, None]
     ends = np.array([np.bincount(dropoff, w, ZONES) for w in weight]) / size[:, None]
     times = np.array([np.bincount(hour, w, bins) for w in weight]) / size[:, None]

@@ -37,8 +37,7 @@ def fit_money(trips: pl.DataFrame, cluster: Ints) -> Figures:
         "meter_noise": noise,
         "tip_fare_bands": list(TIP_FARE_BANDS),
         "tip_share": [
-            [quantiles_of(tip_share[(band == b) & (regime == r)]) for b in range(len(TIP_FARE_BANDS))]
-            for r in (0, 1)
+            [quantiles_of(tip_share[(band == b) & (regime == r)]) for b in range(len(TIP_FARE_BANDS))] for r in (0, 1)
         ],
         "toll_share": (paid / (np.bincount(ends, minlength=CLUSTERS**2) + 2)).round(3).reshape(CLUSTERS, -1).tolist(),
         "toll_other": quantiles_of(others["tolls"].to_numpy(), 2),
@@ -114,7 +113,9 @@ def fit_dirt(trips: pl.DataFrame) -> Figures:
     unknown = recorded.filter((pl.col("minutes") >= 1) & pl.col("unknown"))
     zero = recorded.filter((pl.col("minutes") >= 1) & (pl.col("miles") <= 0))
     refund = recorded.filter(pl.col("fare") < 0)
-    outer = trips.filter((pl.col("minutes") > 1) & (pl.col("miles") > 0) & (pl.max_horizontal("PULocationID", "DOLocationID") == 265))
+    outer = trips.filter(
+        (pl.col("minutes") > 1) & (pl.col("miles") > 0) & (pl.max_horizontal("PULocationID", "DOLocationID") == 265)
+    )
     lost = trips.filter(pl.col("VendorID").is_null())
     hidden = trips.filter("unknown").select(
         a=pl.when(pl.col("PULocationID") >= 264).then("PULocationID").otherwise(0),
@@ -145,5 +146,3 @@ def _share(mask: pl.Series) -> float:
 
 def _codes(payment: pl.Series) -> list[float]:
     return [_share(payment == code) for code in (1, 2, 3, 4)]
-
-

@@ -1,30 +1,36 @@
-"""Measuring what differs from month to month, and on which days the rules changed. Nothing is simulated here."""
+"""Measuring what differs from month to month, and on which days the rules changed."""
 
 import calendar
+from datetime import date
 from typing import Any
 
 import numpy as np
 import polars as pl
 
 from ml_assets.core.simulation.figures import DIRTY_KINDS
+from ml_assets.core.simulation.sampling import Floats
 
 _VENDORS = (1, 2, 4)
 _PASSENGERS = 8
 _DAY_PRIOR = 20.0
 
 
-def fit_months(trips: pl.DataFrame) -> dict[str, dict[str, Any]]:
-    """Measure the monthly figures on `trips` as prepared by `fit_table.prepare`."""
-    return {str(key): _month(str(key), part) for (key,), part in sorted(trips.group_by("month"))}
+def fit_months(trips: pl.DataFrame, card_log_odds: Floats) -> dict[str, dict[str, Any]]:
+    """Measure the monthly figures on `trips` as prepared by `fit_table.prepare`; `card_log_odds` is by zone."""
+    parts = sorted(trips.group_by("month"), key=lambda part: str(part[0]))
+    return {str(key): _month(str(key), part, card_log_odds) for (key,), part in parts}
 
 
-def _month(key: str, trips: pl.DataFrame) -> dict[str, Any]:
+def _month(key: str, trips: pl.DataFrame, card_log_odds: Floats) -> dict[str, Any]:
     clean = trips.filter("clean")
     recorded = trips.filter(pl.col("VendorID").is_not_null())
     paid = [recorded.filter(pl.col("payment_type") == code).height for code in (1, 2, 3, 4)]
     vendors = [recorded.filter(pl.col("VendorID") == v).height for v in _VENDORS]
     passengers = [
-        [recorded.filter((pl.col("VendorID") == v) & (pl.col("passenger_count") == p)).height for p in range(_PASSENGERS)]
+        [
+            recorded.filter((pl.col("VendorID") == v) & (pl.col("passenger_count") == p)).height
+            for p in range(_PASSENGERS)
+        ]
         for v in _VENDORS
     ]
     stored = recorded.filter(pl.col("VendorID") == 1)["store_and_fwd_flag"] == "Y"
@@ -34,6 +40,7 @@ def _month(key: str, trips: pl.DataFrame) -> dict[str, Any]:
         "vendors": _shares(vendors),
         "passengers": [_shares(row) if sum(row) else _shares(passengers[1]) for row in passengers],
         "payments": _shares(paid),
+        "card_log_odds": [_card_level(recorded, card_log_odds)],
         "stored": [round(float(stored.cast(pl.Float64).sum()) / max(len(stored), 1), 4)],
         "clean": [round(clean.height / trips.height, 4)],
         "speed_mph": _quartiles((60 * clean["miles"] / clean["minutes"]).to_numpy()),
@@ -41,6 +48,18 @@ def _month(key: str, trips: pl.DataFrame) -> dict[str, Any]:
         "minutes": _quartiles(clean["minutes"].to_numpy()),
         "passenger_count": _moments(recorded["passenger_count"].drop_nulls().to_numpy()),
     }
+
+
+def _card_level(recorded: pl.DataFrame, card_log_odds: Floats) -> float:
+    """Return the log-odds that, on top of those of the zones, give the share of cards of the month."""
+    paid = recorded.filter(pl.col("payment_type").is_in([1, 2]))
+    zone, target = card_log_odds[paid["pu"].to_numpy()], float((paid["payment_type"] == 1).sum())
+    low, high = -6.0, 6.0
+    for _ in range(40):
+        middle = (low + high) / 2
+        expected = float((1 / (1 + np.exp(-middle - zone))).sum())
+        low, high = (middle, high) if expected < target else (low, middle)
+    return round(middle, 3)
 
 
 def _days(key: str, trips: pl.DataFrame) -> list[int]:
@@ -92,7 +111,10 @@ def hour_volume(trips: pl.DataFrame) -> list[list[int]]:
 
 
 def change_days(trips: pl.DataFrame) -> dict[str, str]:
-    """Find the first days on which the surcharge column is filled, is charged, and the toll is the new one."""
+    """Find the first days on which the surcharge is recorded, is charged, and the toll is the new one.
+
+    A day that the files don't reach is given as 9999-12-31.
+    """
     daily = (
         trips.group_by("date")
         .agg(
@@ -103,4 +125,4 @@ def change_days(trips: pl.DataFrame) -> dict[str, str]:
         .sort("date")
     )
     names = {"surcharge_column_from": "filled", "surcharge_from": "charged", "toll_raised_on": "raised"}
-    return {name: str(daily.filter(pl.col(flag))["date"].min()) for name, flag in names.items()}
+    return {name: str(daily.filter(pl.col(flag))["date"].min() or date.max) for name, flag in names.items()}

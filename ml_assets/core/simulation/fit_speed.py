@@ -1,7 +1,7 @@
 """Explaining ln(minutes) by additive terms, each a table. Adding them up for a trip is in `trips`.
 
-Backfitting (Friedman, Stuetzle 1981) with shrinkage and Huber weights; every term is an indicator, so that a sweep
-is a handful of counts.
+Backfitting (Friedman, Stuetzle 1981) with shrinkage and Huber weights; every term is an indicator, so that
+a sweep is a handful of counts.
 """
 
 from dataclasses import dataclass
@@ -41,6 +41,7 @@ def backfit(log_minutes: Floats, terms: dict[str, Term]) -> tuple[dict[str, Floa
 
 
 def quantiles_by_band(values: Floats, band_of: Floats, upper_ends: Floats) -> Floats:
-    """Return the quantiles of `values` in each band of `band_of`, (bands, 37)."""
+    """Return the quantiles of `values` by band of `band_of`, (bands, 37); of all in a band without any."""
     band = np.minimum(np.searchsorted(upper_ends, band_of), len(upper_ends) - 1)
-    return np.array([np.quantile(values[band == b], PROBABILITIES) for b in range(len(upper_ends))])
+    parts = [values[band == b] for b in range(len(upper_ends))]
+    return np.array([np.quantile(part if len(part) else values, PROBABILITIES) for part in parts])

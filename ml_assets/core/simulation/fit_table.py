@@ -1,5 +1,5 @@
-"""Measuring the whole table of figures from TLC trip records. The parts are in the other `fit_` modules; reading
-and writing files is the business of `scripts/calibrate_simulation.py`.
+"""Measuring the whole table of figures from TLC trip records. The parts are in the other `fit_` modules;
+reading and writing files is the business of `scripts/calibrate_simulation.py`.
 
 Shares, levels and quantiles are rounded to three or four digits: no row of the records survives in the table.
 """
@@ -14,8 +14,15 @@ import polars as pl
 from ml_assets.core.simulation import hours
 from ml_assets.core.simulation.calibration import FORMAT
 from ml_assets.core.simulation.figures import CURVE_POINTS, CURVE_START, CURVE_STEP, ZONES
+from ml_assets.core.simulation.fit_match import match_levels
 from ml_assets.core.simulation.fit_mix import fit_mix
-from ml_assets.core.simulation.fit_money import card_log_odds, fit_dirt, fit_money, flat_fare_zones, surcharged_zones
+from ml_assets.core.simulation.fit_money import (
+    card_log_odds,
+    fit_dirt,
+    fit_money,
+    flat_fare_zones,
+    surcharged_zones,
+)
 from ml_assets.core.simulation.fit_months import change_days, fit_months, hour_volume
 from ml_assets.core.simulation.fit_speed import MILES_ENDS, NOISE_ENDS, Term, backfit, quantiles_by_band
 from ml_assets.core.simulation.fit_zones import CLUSTERS, ZoneMap, fit_clusters, fit_map
@@ -23,7 +30,7 @@ from ml_assets.core.simulation.sampling import Floats, Ints, quantiles_of
 
 TRIP_TYPES, UNRECORDED_TYPES = 30, 4
 NOISE_SCALE = 0.94
-"""The additive terms explain a little less than a boosted-tree model does; so much of what they leave is noise.
+"""The additive terms explain a little less than boosted trees do; so much of what they leave is noise.
 Chosen so that such a model errs on simulated trips as it does on real ones (data/reference/README.md)."""
 
 _TWIN = ["tpep_pickup_datetime", "tpep_dropoff_datetime", "PULocationID", "DOLocationID", "trip_distance"]
@@ -36,7 +43,8 @@ def prepare(files: Mapping[str, pl.DataFrame], pandemic_from: date) -> pl.DataFr
         files: TLC frames by month `YYYY-MM`.
         pandemic_from: first day of the second regime.
     """
-    trips = pl.concat([f.with_columns(month=pl.lit(key)) for key, f in sorted(files.items())], how="vertical_relaxed")
+    keyed = [frame.with_columns(month=pl.lit(key)) for key, frame in sorted(files.items())]
+    trips = pl.concat(keyed, how="vertical_relaxed")
     pickup = pl.col("tpep_pickup_datetime")
     begin = pl.col("month").str.to_datetime("%Y-%m")
     end = begin.dt.offset_by("1mo") - pl.duration(hours=1)
@@ -83,7 +91,7 @@ def fit_table(trips: pl.DataFrame, pandemic_from: date, seed: int) -> dict[str, 
     lost = keys.unrecorded
     mix = _fit_mix(keys, ~lost, TRIP_TYPES, keys.segment, segments, seed)
     odd = _fit_mix(keys, lost, UNRECORDED_TYPES, keys.segment // 2, len(keys.months), seed)
-    months = fit_months(trips)
+    months = fit_months(trips, card_log_odds(trips))
     for number, key in enumerate(keys.months):
         both = slice(2 * number, 2 * number + 2)
         months[key] |= {
@@ -93,7 +101,7 @@ def fit_table(trips: pl.DataFrame, pandemic_from: date, seed: int) -> dict[str, 
             "mix": mix.factors[both].tolist(),
             "unrecorded_mix": odd.factors[number].tolist(),
         }
-    return {
+    table = {
         "format": FORMAT,
         "pandemic_from": pandemic_from.isoformat(),
         **change_days(trips),
@@ -112,6 +120,8 @@ def fit_table(trips: pl.DataFrame, pandemic_from: date, seed: int) -> dict[str, 
         "volume": {"hour_of_week": hour_volume(trips)},
         "months": months,
     }
+    match_levels(table, seed)
+    return table
 
 
 class _Keys:

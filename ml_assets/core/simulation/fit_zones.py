@@ -1,8 +1,8 @@
 """Learning a map of the taxi zones from nothing but trip distances. Using the map is in `plan`.
 
 Median distances of pairs of zones span a graph; its shortest paths are scaled to two dimensions (Isomap:
-Tenenbaum, de Silva, Langford 2000), then the positions, a radius and a detour per zone are refined by gradient
-descent (Adam: Kingma, Ba 2015) on the logarithm of the distances.
+Tenenbaum, de Silva, Langford 2000), then the positions, a radius and a detour per zone are refined by
+gradient descent (Adam: Kingma, Ba 2015) on the logarithm of the distances.
 """
 
 from dataclasses import dataclass
@@ -31,9 +31,7 @@ class ZoneMap:
         """Return ln of the typical driven miles of each pair, (n,)."""
         squared = (self.x[pickup] - self.x[dropoff]) ** 2 + (self.y[pickup] - self.y[dropoff]) ** 2
         squared += self.radius[pickup] ** 2 + self.radius[dropoff] ** 2
-        return np.asarray(
-            0.5 * np.log(np.maximum(squared, 1e-4)) + self.log_detour[pickup] + self.log_detour[dropoff]
-        )
+        return np.asarray(0.5 * np.log(np.maximum(squared, 1e-4)) + self.log_detour[pickup] + self.log_detour[dropoff])
 
 
 def fit_map(pickup: Ints, dropoff: Ints, log_miles: Floats) -> ZoneMap:
@@ -93,7 +91,7 @@ def _isomap(one: Ints, other: Ints, miles: Floats) -> Floats:
 
 
 def fit_clusters(zone_map: ZoneMap, trips: Floats, seed: int) -> npt.NDArray[np.intp]:
-    """Group zones into neighbourhoods by k-means on the map, weighted by `trips` per zone; returns (zones,)."""
+    """Group zones into neighbourhoods by k-means on the map, weighted by `trips` (zones,): (zones,)."""
     points = np.stack([zone_map.x, zone_map.y], axis=1)
     start = generator(seed).choice(ZONES, CLUSTERS, p=trips / trips.sum(), replace=False)
     middles = points[np.sort(start)]

@@ -1,7 +1,8 @@
-"""Making months of trips: `simulate_batches` and `simulate_month`. What is drawn is in `trips`, `money`, `dirt`.
+"""Making months: `simulate_batches` and `simulate_month`. What is drawn is in `trips`, `money`, `dirt`.
 
-A month is made in blocks of whole hours, each from a stream of random numbers of its own that depends on seed,
-month, number of rows and first hour: no month, and no order of making, changes another.
+A month is made in blocks of whole hours, each from a stream of random numbers of its own that depends on
+seed, month, number of rows and first hour: no month, and no order of making, changes another. Injections
+draw from streams beside these, so that they change what they are about and nothing else.
 """
 
 from collections.abc import Iterator, Sequence
@@ -42,7 +43,8 @@ def simulate_batches(
     Raises:
         ConfigError: an unknown month, or a value out of range; raised at the call, not at the first block.
     """
-    wrong = [f"{name} = {value}" for name, value, least in (("rows", rows, 1), ("seed", seed, 0)) if value < least]
+    least = {"rows": (rows, 1), "seed": (seed, 0)}
+    wrong = [f"{name} = {value}" for name, (value, bound) in least.items() if value < bound]
     if wrong:
         raise ConfigError(
             f"simulated month {month}",
@@ -75,14 +77,20 @@ def _blocks(plan: Plan, rows: int, seed: int) -> Iterator[pl.DataFrame]:
         last = len(counts) if last >= len(counts) or not counts[last:].any() else last
         outside = (early if first == 0 else early[:0], late if last == len(counts) else late[:0])
         if counts[first:last].any() or any(map(len, outside)):
-            yield _block(plan, counts[first:last], first, outside, generator(*entropy, first))
+            streams = generator(*entropy, first), generator(*entropy, first, 1)
+            yield _block(plan, counts[first:last], first, outside, *streams)
         first = last
 
 
 def _block(
-    plan: Plan, counts: Ints, first: int, outside: tuple[Ints, Ints], rng: np.random.Generator
+    plan: Plan,
+    counts: Ints,
+    first: int,
+    outside: tuple[Ints, Ints],
+    rng: np.random.Generator,
+    drift: np.random.Generator,
 ) -> pl.DataFrame:
-    """Return the trips of the hours from `first` on, `counts` of them by hour, plus those outside the month."""
+    """Return the trips of the hours from `first` on, `counts` by hour, plus those outside the month."""
     pickup_s, unrecorded = _pickups(plan, counts, first, rng)
     recorded = np.flatnonzero(~unrecorded)
     twice = min(int(rng.binomial(len(pickup_s), plan.shares["recorded_twice"])), len(recorded) // 2)
@@ -92,27 +100,23 @@ def _block(
     before, after = outside
     pickup_s = np.concatenate([before, pickup_s, after])
     unrecorded = np.pad(unrecorded, (len(before), len(after)))
-    trips = draw_trips(plan, pickup_s, unrecorded, rng)
+    trips = draw_trips(plan, pickup_s, unrecorded, rng, drift)
     sources = choose_recorded_twice(trips, plan, twice, rng)
     spoil(trips, plan, rng)
     costs = bill(trips, plan, rng)
-    break_rows(trips, plan, rng)
-    columns = record(trips, costs, plan, rng)
+    break_rows(trips, plan, drift)
+    columns = record(trips, costs, plan, rng, drift)
     if twice:
         columns = record_twice(columns, sources)
     return as_frame(columns)
 
 
-def _pickups(
-    plan: Plan, counts: Ints, first: int, rng: np.random.Generator
-) -> tuple[Ints, npt.NDArray[np.bool_]]:
+def _pickups(plan: Plan, counts: Ints, first: int, rng: np.random.Generator) -> tuple[Ints, npt.NDArray[np.bool_]]:
     """Draw sorted pick-up times, in seconds since the start of the month, and which have no record."""
     hour_s = np.repeat((np.arange(len(counts)) + first) * 3600, counts)
     pickup_s = hour_s + rng.integers(0, 3600, size=len(hour_s), dtype=np.uint16)
     unrecorded = chance(rng, len(pickup_s), plan.shares["unrecorded"])
-    to_the_minute = unrecorded & chance(
-        rng, len(pickup_s), float(plan.calibration.dirt.unrecorded_to_the_minute[0])
-    )
+    to_the_minute = unrecorded & chance(rng, len(pickup_s), float(plan.calibration.dirt.unrecorded_to_the_minute[0]))
     pickup_s[to_the_minute] -= pickup_s[to_the_minute] % 60
     keys = np.sort(2 * pickup_s + unrecorded)
     return keys >> 1, (keys & 1).astype(np.bool_)

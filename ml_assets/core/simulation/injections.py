@@ -1,4 +1,4 @@
-"""Known drift to add on top of the simulated trips, typed and validated. Applying it is in `trips` and `dirt`."""
+"""Known drift to add to simulated trips, typed and validated. It acts in `trips`, `dirt` and `records`."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -60,9 +60,7 @@ class FeatureShift(Injection):
     kind: ClassVar[str] = "covariate shift"
 
     def _mismatches(self) -> list[str]:
-        wrong = (
-            [] if self.column in ("trip_distance", "passenger_count") else [f"column = {self.column!r}"]
-        )
+        wrong = [] if self.column in ("trip_distance", "passenger_count") else [f"column = {self.column!r}"]
         return wrong if -3 <= self.sigmas <= 3 else [*wrong, f"sigmas = {self.sigmas}"]
 
     def _expectation(self) -> str:

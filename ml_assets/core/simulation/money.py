@@ -1,6 +1,7 @@
 """What a trip costs and how it is paid: rate code, payment, fare and its additions, in dollars.
 
-Rules of the fare are the TLC's of 2018 to 2020 (data dictionary and rate card); shares and spreads are measured.
+Rules of the fare are the TLC's of 2018 to 2020 (data dictionary and rate card); shares and spreads
+are measured.
 """
 
 from dataclasses import dataclass
@@ -62,7 +63,11 @@ def bill(trips: Trips, plan: Plan, rng: np.random.Generator) -> Bill:
     mta_tax = np.where((rate == 3) | ((rate == 5) & chance(rng, rows, 0.5)), 0.0, _MTA_TAX)
     pair = trips.pickup.astype(np.int64) * len(plan.calibration.zones.cluster) + trips.dropoff
     tolled = np.flatnonzero(chance(rng, rows, look.toll_share[pair]) & (trips.miles > 1))
-    usual = np.where(plan.day[trips.hour[tolled]] >= _day_in(plan), _TOLL_AFTER, _TOLL_BEFORE)
+    usual = np.where(
+        plan.day[trips.hour[tolled]] >= plan.day_of(plan.calibration.toll_raised_on),
+        _TOLL_AFTER,
+        _TOLL_BEFORE,
+    )
     other = look.toll_other[slots(rng, len(tolled), NOISE_BITS)]
     tolls = np.zeros(rows)
     tolls[tolled] = np.where(chance(rng, len(tolled), _USUAL_TOLL), usual, other)
@@ -74,21 +79,24 @@ def bill(trips: Trips, plan: Plan, rng: np.random.Generator) -> Bill:
     tip = np.where(payment == 1, look.tip_share[tip_table + slots(rng, rows, NOISE_BITS)] * before_tip, 0.0)
     at = np.flatnonzero(flags.unrecorded)
     tip[at] = 0.2 * before_tip[at] * chance(rng, len(at), money.unrecorded_tip[regime[at]])
-    improvement = np.full(rows, _IMPROVEMENT)
-    sums = [_cents(c) for c in (fare, extra, mta_tax, tip, tolls, improvement)]
-    result = Bill(rate, payment, *sums, surcharge, _cents(before_tip + tip))
+    result = Bill(
+        rate_code=rate,
+        payment=payment,
+        fare=_cents(fare),
+        extra=extra,
+        mta_tax=mta_tax,
+        tip=_cents(tip),
+        tolls=_cents(tolls),
+        improvement=np.full(rows, _IMPROVEMENT),
+        surcharge=surcharge,
+        total=_cents(before_tip + tip),
+    )
     _refund(result, flags.negative)
     return result
 
 
 def _cents(dollars: Floats) -> Floats:
     return np.asarray(np.rint(dollars * 100) / 100, dtype=np.float64)
-
-
-def _day_in(plan: Plan) -> int:
-    """Return the day of the month, from 0, at which the toll rises; past or future days count on."""
-    start = plan.calibration.toll_raised_on.replace(year=int(plan.key[:4]), month=int(plan.key[5:]), day=1)
-    return (plan.calibration.toll_raised_on - start).days
 
 
 def _rate_codes(trips: Trips, plan: Plan, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
@@ -107,8 +115,8 @@ def _rate_codes(trips: Trips, plan: Plan, rng: np.random.Generator) -> npt.NDArr
 
 def _payments(trips: Trips, plan: Plan, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
     rows, flags = len(trips.miles), trips.flags
-    card, cash, free, disputed = plan.figures.payments
-    log_odds = np.log(card / cash) + plan.calibration.zones.card_log_odds
+    free, disputed = plan.figures.payments[2:]
+    log_odds = plan.figures.card_log_odds + plan.calibration.zones.card_log_odds
     payment = np.where(chance(rng, rows, (1 / (1 + np.exp(-log_odds)))[trips.pickup]), 1, 2).astype(np.uint8)
     odd = rng.random(rows, dtype=np.float32)
     payment[odd < free + disputed] = 4
@@ -120,9 +128,7 @@ def _payments(trips: Trips, plan: Plan, rng: np.random.Generator) -> npt.NDArray
     return payment
 
 
-def _fares(
-    trips: Trips, rate: npt.NDArray[np.uint8], plan: Plan, rng: np.random.Generator
-) -> Floats:
+def _fares(trips: Trips, rate: npt.NDArray[np.uint8], plan: Plan, rng: np.random.Generator) -> Floats:
     rows, money, look = len(rate), plan.calibration.money, plan.tables
     minutes = np.clip(trips.seconds / 60, 0, _USUAL_MINUTES)
     minutes[trips.flags.long] = 4 * np.abs(trips.miles[trips.flags.long])  # the clock ran on, the meter did not
@@ -144,7 +150,6 @@ def _fares(
 
 def _surcharges(trips: Trips, plan: Plan, rng: np.random.Generator) -> Floats:
     """Return the congestion surcharge; -1 where the column does not exist yet."""
-    month = plan.calibration.surcharge_from.replace(year=int(plan.key[:4]), month=int(plan.key[5:]), day=1)
     day = plan.day[trips.hour]
     zone = plan.calibration.zones.surcharged > 0
     ends = zone[trips.pickup].astype(np.intp) + zone[trips.dropoff]
@@ -152,8 +157,8 @@ def _surcharges(trips: Trips, plan: Plan, rng: np.random.Generator) -> Floats:
     share = money.surcharge_share[ends]
     at = np.flatnonzero(trips.flags.unrecorded)
     share[at] = money.unrecorded_surcharge[plan.regime[trips.hour[at]]]
-    due = chance(rng, len(share), share) & (day >= (plan.calibration.surcharge_from - month).days)
-    known = day >= (plan.calibration.surcharge_column_from - month).days
+    due = chance(rng, len(share), share) & (day >= plan.day_of(plan.calibration.surcharge_from))
+    known = day >= plan.day_of(plan.calibration.surcharge_column_from)
     return np.where(due, _SURCHARGE, np.where(known, 0.0, -1.0))
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -103,7 +104,7 @@ def tables(calibration: Calibration) -> Tables:
     )
 
 
-def _first_slots(upper_ends: npt.NDArray[np.float64], values: npt.NDArray[np.float64]) -> npt.NDArray[np.int32]:
+def _first_slots(upper_ends: npt.NDArray[Any], values: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
     bands = np.minimum(np.searchsorted(upper_ends, values), len(upper_ends) - 1)
     return (bands << NOISE_BITS).astype(np.int32)
 
@@ -131,6 +132,10 @@ class Plan:
     mix: Small  # regime, hour of day, slot of NOISE_BITS: trip type
     unrecorded_mix: Small
 
+    def day_of(self, when: date) -> int:
+        """Return the day of this month, from 0, that `when` is; negative before it, past its end after it."""
+        return (when - date(int(self.key[:4]), int(self.key[5:]), 1)).days
+
 
 def plan_month(calibration: Calibration, key: str, effects: Effects) -> Plan:
     """Prepare month `key` (`YYYY-MM`); ConfigError if it is not calibrated."""
@@ -141,8 +146,7 @@ def plan_month(calibration: Calibration, key: str, effects: Effects) -> Plan:
     hour = np.arange(days * 24)
     day = hour // 24
     hour_of_week = (start.weekday() * 24 + hour) % 168
-    since = (calibration.pandemic_from - start.date()).days
-    regime = (day >= since).astype(np.intp)
+    regime = (day >= (calibration.pandemic_from - start.date()).days).astype(np.intp)
     within_day = calibration.volume.hour_of_week[regime, hour_of_week]
     totals = np.bincount(day, within_day)
     weight = figures.days[day] * within_day / totals[day]

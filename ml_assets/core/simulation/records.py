@@ -15,26 +15,28 @@ from ml_assets.core.simulation.plan import Plan
 from ml_assets.core.simulation.sampling import Ints, chance
 from ml_assets.core.simulation.trips import Trips
 
-SCHEMA: dict[str, pl.DataType] = {
-    "VendorID": pl.Int64(),
-    "tpep_pickup_datetime": pl.Datetime("us"),
-    "tpep_dropoff_datetime": pl.Datetime("us"),
-    "passenger_count": pl.Float64(),
-    "trip_distance": pl.Float64(),
-    "RatecodeID": pl.Float64(),
-    "store_and_fwd_flag": pl.String(),
-    "PULocationID": pl.Int64(),
-    "DOLocationID": pl.Int64(),
-    "payment_type": pl.Int64(),
-    "fare_amount": pl.Float64(),
-    "extra": pl.Float64(),
-    "mta_tax": pl.Float64(),
-    "tip_amount": pl.Float64(),
-    "tolls_amount": pl.Float64(),
-    "improvement_surcharge": pl.Float64(),
-    "total_amount": pl.Float64(),
-    "congestion_surcharge": pl.Float64(),
-}
+SCHEMA = pl.Schema(
+    {
+        "VendorID": pl.Int64(),
+        "tpep_pickup_datetime": pl.Datetime("us"),
+        "tpep_dropoff_datetime": pl.Datetime("us"),
+        "passenger_count": pl.Float64(),
+        "trip_distance": pl.Float64(),
+        "RatecodeID": pl.Float64(),
+        "store_and_fwd_flag": pl.String(),
+        "PULocationID": pl.Int64(),
+        "DOLocationID": pl.Int64(),
+        "payment_type": pl.Int64(),
+        "fare_amount": pl.Float64(),
+        "extra": pl.Float64(),
+        "mta_tax": pl.Float64(),
+        "tip_amount": pl.Float64(),
+        "tolls_amount": pl.Float64(),
+        "improvement_surcharge": pl.Float64(),
+        "total_amount": pl.Float64(),
+        "congestion_surcharge": pl.Float64(),
+    }
+)
 """Columns of a TLC yellow-taxi file of 2018 to 2020, in order."""
 
 _MONEY = tuple(SCHEMA)[10:17]
@@ -42,8 +44,11 @@ _MOST_PASSENGERS = 9
 Columns = dict[str, npt.NDArray[Any]]
 
 
-def record(trips: Trips, bill: Bill, plan: Plan, rng: np.random.Generator) -> Columns:
-    """Return the published columns (n,); VendorID 0, NaN passengers and surcharge -1 stand for empty fields."""
+def record(trips: Trips, bill: Bill, plan: Plan, rng: np.random.Generator, drift: np.random.Generator) -> Columns:
+    """Return the published columns (n,); VendorID 0, NaN passengers, surcharge -1 stand for empty fields.
+
+    `drift` is the stream of random numbers for injections.
+    """
     hidden = UNKNOWN_PATTERNS[trips.flags.unknown]
     pickup_us = (trips.pickup_s + plan.start_s) * 1_000_000
     digits = np.where(trips.vendor == 1, 10.0, 100.0)  # vendor 1 measures in tenths of a mile
@@ -54,7 +59,7 @@ def record(trips: Trips, bill: Bill, plan: Plan, rng: np.random.Generator) -> Co
         "VendorID": trips.vendor,
         "tpep_pickup_datetime": pickup_us,
         "tpep_dropoff_datetime": pickup_us + trips.seconds * 1_000_000,
-        "passenger_count": _passengers(trips, plan, rng),
+        "passenger_count": _passengers(trips, plan, rng, drift),
         "trip_distance": miles,
         "RatecodeID": bill.rate_code,
         "store_and_fwd_flag": (trips.vendor == 1) & chance(rng, len(miles), float(plan.figures.stored[0])),
@@ -72,7 +77,9 @@ def record(trips: Trips, bill: Bill, plan: Plan, rng: np.random.Generator) -> Co
     }
 
 
-def _passengers(trips: Trips, plan: Plan, rng: np.random.Generator) -> npt.NDArray[np.float64]:
+def _passengers(
+    trips: Trips, plan: Plan, rng: np.random.Generator, drift: np.random.Generator
+) -> npt.NDArray[np.float64]:
     cumulated = np.cumsum(plan.figures.passengers, axis=1)
     cumulated /= cumulated[:, -1:]
     which = np.array([0, 0, 1, 0, 2])[trips.vendor]
@@ -83,16 +90,16 @@ def _passengers(trips: Trips, plan: Plan, rng: np.random.Generator) -> npt.NDArr
     passengers = count.astype(np.float64)
     if added := plan.effects.passengers_added:
         whole = np.floor(added)
-        moved = passengers + whole + chance(rng, len(which), added - whole)
+        moved = passengers + whole + chance(drift, len(which), added - whole)
         passengers = np.clip(moved, 0, _MOST_PASSENGERS)
     passengers[trips.vendor == 0] = np.nan
     if missing := plan.effects.passengers_missing:
-        passengers[chance(rng, len(which), missing)] = np.nan
-    return passengers
+        passengers[chance(drift, len(which), missing)] = np.nan
+    return np.asarray(passengers, dtype=np.float64)
 
 
 def choose_recorded_twice(trips: Trips, plan: Plan, count: int, rng: np.random.Generator) -> Ints:
-    """Choose `count` recorded trips to be recorded twice; their vendor and flags follow from that, in place."""
+    """Choose `count` recorded trips to be recorded twice; sets their vendor and flags to match, in place."""
     sources = rng.choice(np.flatnonzero(~trips.flags.unrecorded), size=count, replace=False)
     first = chance(rng, count, float(plan.calibration.dirt.twice_vendor_one[0]))
     trips.vendor[sources] = np.where(first, 1, 2)
@@ -140,4 +147,4 @@ def as_frame(columns: Columns) -> pl.DataFrame:
         pl.when(~absent).then("payment_type"),
         pl.col(_MONEY),
         pl.when(pl.col("congestion_surcharge") != -1).then("congestion_surcharge"),
-    ).cast(dict(SCHEMA))  # fmt: skip
+    ).cast(SCHEMA)  # fmt: skip

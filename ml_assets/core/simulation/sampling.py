@@ -19,9 +19,7 @@ ZONE_BITS = 15
 NOISE_BITS = 12
 
 _TAIL = [0.0005, 0.002, 0.005, 0.01, 0.02, 0.035, 0.05, 0.075]
-PROBABILITIES: Floats = np.array(
-    [*_TAIL, *np.round(np.arange(0.1, 0.9001, 0.04), 2), *(1 - np.array(_TAIL[::-1]))]
-)
+PROBABILITIES: Floats = np.array([*_TAIL, *np.round(np.arange(0.1, 0.9001, 0.04), 2), *(1 - np.array(_TAIL[::-1]))])
 """Where quantile functions are tabulated: 37 points, denser in the tails."""
 
 
@@ -41,14 +39,15 @@ def chance(rng: np.random.Generator, rows: int, share: Any) -> npt.NDArray[np.bo
 
 
 def apportion(shares: npt.ArrayLike, total: int) -> Ints:
-    """Split `total` into whole numbers proportional to `shares`, by largest remainders.
+    """Split `total` into whole numbers proportional to `shares`, by largest remainders; evenly if all are 0.
 
     >>> apportion([0.5, 0.3, 0.2], 8).tolist()
     [4, 2, 2]
     """
     weights = np.asarray(shares, dtype=np.float64)
+    weights = weights if weights.any() else np.ones_like(weights)
     exact = weights / weights.sum() * total
-    counts = np.floor(exact).astype(np.int64)
+    counts: Ints = np.floor(exact).astype(np.int64)
     order = np.argsort(-(exact - counts), kind="stable")
     counts[order[: total - int(counts.sum())]] += 1
     return counts

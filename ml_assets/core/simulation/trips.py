@@ -1,9 +1,9 @@
 """Where a trip goes, how far and how long it takes; who drives and who records it. Fares are in `money`,
 dirt that hides or spoils a trip afterwards in `dirt`.
 
-ln(minutes) is a sum of looked-up terms (month, day, hour of the week, distance by time of day, both zones, their
-neighbourhoods, detour) and noise drawn from the measured quantiles of what the sum leaves unexplained: its tails
-are as heavy as the real ones.
+ln(minutes) is a sum of looked-up terms (month, day, hour of the week, distance by time of day, both zones,
+their neighbourhoods, detour) and noise drawn from the measured quantiles of what the sum leaves unexplained:
+its tails are as heavy as the real ones.
 """
 
 from dataclasses import dataclass
@@ -36,9 +36,13 @@ class Trips:
 
 
 def draw_trips(
-    plan: Plan, pickup_s: Ints, unrecorded: npt.NDArray[np.bool_], rng: np.random.Generator
+    plan: Plan,
+    pickup_s: Ints,
+    unrecorded: npt.NDArray[np.bool_],
+    rng: np.random.Generator,
+    drift: np.random.Generator,
 ) -> Trips:
-    """Draw one trip per pick-up time; `pickup_s` (n,) sorted, `unrecorded` (n,)."""
+    """Draw one trip per pick-up time: `pickup_s` (n,) sorted, `unrecorded` (n,); `drift`: for injections."""
     rows = len(pickup_s)
     look = plan.tables
     hour = np.clip(pickup_s // 3600, 0, len(plan.weight) - 1).astype(np.intp)
@@ -51,8 +55,8 @@ def draw_trips(
     pickup = look.pickup[kind + slots(rng, rows, ZONE_BITS)]
     dropoff = look.dropoff[kind + slots(rng, rows, ZONE_BITS)]
     for shift in plan.effects.zone_shifts:
-        moved = chance(rng, rows, shift.share)
-        pickup = np.where(moved, rng.choice(np.array(shift.pickup_zones, np.uint16) - 1, size=rows), pickup)
+        moved = chance(drift, rows, shift.share)
+        pickup = np.where(moved, drift.choice(np.array(shift.pickup_zones, np.uint16) - 1, size=rows), pickup)
     dropoff = np.where(flags.same_zone, pickup, dropoff).astype(np.uint16)
 
     pair = pickup.astype(np.int64) * ZONES + dropoff
@@ -77,8 +81,6 @@ def draw_trips(
         + look.noise[look.noise_band[fine] + slots(rng, rows, NOISE_BITS)]
     )
     if unrecorded.any():
-        log_minutes += np.where(
-            unrecorded, plan.calibration.speed.unrecorded.astype(np.float32)[plan.regime[hour]], 0
-        )
+        log_minutes += np.where(unrecorded, plan.calibration.speed.unrecorded.astype(np.float32)[plan.regime[hour]], 0)
     seconds = np.clip(60 * np.exp(log_minutes), _LEAST_S, _MOST_S).astype(np.int64)
     return Trips(pickup_s, hour, pickup, dropoff, miles, seconds, vendor, flags)

@@ -1,4 +1,4 @@
-"""What is true of a simulated month, so that tests know what a detector should find. Nothing is drawn here."""
+"""What is true of a simulated month: what a detector should find in it. Nothing is drawn here."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -37,9 +37,7 @@ class GroundTruth:
     injected: tuple[Injection, ...]
 
 
-def ground_truth(
-    calibration: Calibration, month: str, injections: Sequence[Injection] = ()
-) -> GroundTruth:
+def ground_truth(calibration: Calibration, month: str, injections: Sequence[Injection] = ()) -> GroundTruth:
     """Return the facts of `month`; ConfigError if it is not calibrated."""
     figures = calibration.month(month)
     effects = combine(injections, month, figures)

@@ -1,5 +1,3 @@
-# ruff: noqa: N805, RUF012
-# mypy: disable-error-code="misc, untyped-decorator, no-any-return"
 """The contract of the table `trips`: columns, units and rules of one yellow-taxi trip.
 
 Change a threshold, a name or a unit here. Where the rows come from is in `defs.yaml`; what is computed from
@@ -41,9 +39,7 @@ class Trip(pa.DataFrameModel):
         isin=VENDORS,
         description="provider of the record; see VENDORS",
     )
-    pickup_at: datetime = column(
-        source="tpep_pickup_datetime", unit="New York local time", description="meter engaged"
-    )
+    pickup_at: datetime = column(source="tpep_pickup_datetime", unit="New York local time", description="meter engaged")
     dropoff_at: datetime = column(
         source="tpep_dropoff_datetime", unit="New York local time", description="meter disengaged"
     )
@@ -69,18 +65,14 @@ class Trip(pa.DataFrameModel):
     dropoff_zone: int = column(
         source="DOLocationID", in_range=(1, LAST_KNOWN_ZONE), description="TLC taxi zone of the drop-off"
     )
-    rate_code: int = column(
-        source="RatecodeID", nullable=True, isin=RATE_CODES, description="tariff; see RATE_CODES"
-    )
+    rate_code: int = column(source="RatecodeID", nullable=True, isin=RATE_CODES, description="tariff; see RATE_CODES")
     payment_type: int = column(nullable=True, isin=PAYMENT_TYPES, description="see PAYMENT_TYPES")
     store_and_forward: bool = column(
         source="store_and_fwd_flag",
         nullable=True,
         description="whether the record waited in the vehicle for a connection",
     )
-    fare_usd: float = column(
-        source="fare_amount", in_range=(0, 1000), unit="USD", description="by time and distance"
-    )
+    fare_usd: float = column(source="fare_amount", in_range=(0, 1000), unit="USD", description="by time and distance")
     extra_usd: float = column(source="extra", ge=0, unit="USD", description="rush-hour and night surcharges")
     mta_tax_usd: float = column(source="mta_tax", ge=0, unit="USD", description="MTA tax")
     tip_usd: float = column(

@@ -30,8 +30,15 @@ def named(name: str) -> "pl.DataType":
     """The polars dtype of a name in a configuration."""
     import polars as pl
 
-    special = {"bool": pl.Boolean(), "datetime": pl.Datetime("us"), "string": pl.String(), "uint8": pl.UInt8(),
-               "uint16": pl.UInt16(), "uint32": pl.UInt32(), "uint64": pl.UInt64()}  # fmt: skip
+    special = {
+        "bool": pl.Boolean(),
+        "datetime": pl.Datetime("us"),
+        "string": pl.String(),
+        "uint8": pl.UInt8(),
+        "uint16": pl.UInt16(),
+        "uint32": pl.UInt32(),
+        "uint64": pl.UInt64(),
+    }
     return special[name] if name in special else getattr(pl, name.capitalize())()
 
 
@@ -74,7 +81,7 @@ def converted(
         return Converted(column)
     if pa.types.is_dictionary(column.type):
         column = pc.cast(column, column.type.value_type)
-    if wanted is None or _is_text(target) and _is_text(column.type):
+    if wanted is None or (_is_text(target) and _is_text(column.type)):
         return Converted(pc.cast(column, target))
     if column.null_count == len(column):
         return Converted(pa.nulls(len(column), target))
@@ -123,7 +130,8 @@ def _first_of(column: "pa.Array") -> Converted:
 def _is_text(dtype: "pa.DataType") -> bool:
     import pyarrow as pa
 
-    return pa.types.is_string(dtype) or pa.types.is_large_string(dtype) or pa.types.is_string_view(dtype)
+    types = pa.types
+    return bool(types.is_string(dtype) or types.is_large_string(dtype) or types.is_string_view(dtype))
 
 
 def _arrow_is_exact(found: "pa.DataType", wanted: "pa.DataType") -> bool:

@@ -54,10 +54,15 @@ class Conformer:
     def _wanted(self, name: str) -> "pl.DataType | None":
         return self.expected.get(name, self.types.get(name))
 
+    def _steps(self, name: str) -> "list[pl.DataType | None]":
+        """The dtypes a column goes through: first as it is to be read, then as it is needed."""
+        steps = [self.types.get(name), self.expected.get(name)]
+        return [step for step in steps if step is not None] or [None]
+
     def refuse_missing(self) -> None:
         """Raise if columns are missing; `conform` does it by itself, a source without rows must."""
         if self._missing:
-            self._refuse([])
+            self._refuse({})
 
     def conform(self, block: Block) -> "pa.RecordBatch":
         """The block's rows in `schema`.
@@ -68,14 +73,14 @@ class Conformer:
         """
         import pyarrow as pa
 
-        columns, faults = [], []
+        columns: list[pa.Array] = []
+        faults: dict[str, str] = {}
         for field, array in zip(self.schema, block.batch.columns, strict=True):
-            steps = [self.types.get(field.name), self.expected.get(field.name)]
-            for wanted in [s for s in steps if s is not None] or [None]:
+            for wanted in self._steps(field.name):
                 result = converted(array, wanted, text=self.text, datetime_format=self.datetime_format)
                 if result.fault is not None:
                     row = "" if result.position is None else f" in {block.row(result.position)}"
-                    faults.append(f"column {field.name}: {result.fault}{row}, expected {wanted}")
+                    faults[field.name] = f"column {field.name}: {result.fault}{row}, expected {wanted}"
                     break
                 array = result.values
             columns.append(array)
@@ -83,14 +88,14 @@ class Conformer:
             self._refuse(faults)
         return pa.RecordBatch.from_arrays(columns, schema=self.schema)
 
-    def _refuse(self, faults: Sequence[str]) -> None:
+    def _refuse(self, faults: Mapping[str, str]) -> None:
         names = self.found.names
         lacking = [f"column {name}: missing{_nearest(name, names)}" for name in self._missing]
-        concerned = [n for n in {**self.expected, **self.types} if any(n in f for f in [*lacking, *faults])]
+        listed = f"the columns found are: {', '.join(names) or 'none'}"
         raise SourceSchemaError(
             self.thing,
-            found=[*lacking, *faults, f"the columns found are: {', '.join(names) or 'none'}"],
-            expected=", ".join(f"{name}: {self._wanted(name)}" for name in concerned),
+            found=[*lacking, *faults.values(), listed],
+            expected=", ".join(f"{name}: {self._wanted(name)}" for name in [*self._missing, *faults]),
             cure=_CURE,
         )
 
@@ -117,7 +122,11 @@ def renamed(names: Sequence[str], rename: Mapping[str, str], *, thing: str) -> l
     if twice or idle:
         raise SourceSchemaError(
             thing,
-            found=[*(f"two columns named {name!r}" for name in twice), *idle, f"the columns found are: {', '.join(names)}"],
+            found=[
+                *(f"two columns named {name!r}" for name in twice),
+                *idle,
+                f"the columns found are: {', '.join(names)}",
+            ],
             expected="every column once, and `rename` to name columns that are there",
             cure="correct `rename`, or the source",
         )

@@ -7,7 +7,7 @@ that does not fit can be named with its row.
 import gzip
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ml_assets.core.errors import SourceEmpty, SourceUnreadable
 from ml_assets.core.windows import Window
@@ -16,10 +16,7 @@ from ml_assets.resources.sources.locating import LocalCopy
 from ml_assets.resources.sources.parquet_files import kind_of
 from ml_assets.resources.sources.windowing import Block
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-BLOCK_BYTES = 8 << 20
+BLOCK_BYTES = 1 << 20
 
 
 class CsvReader:
@@ -104,16 +101,21 @@ class CsvReader:
                 raise self._unreadable(str(error)) from error
         if not head.strip():
             raise SourceEmpty(
-                self.thing, found=f"{self.file.name}: no header and no rows", expected="a header and at least one row",
+                self.thing,
+                found=f"{self.file.name}: no header and no rows",
+                expected="a header and at least one row",
                 cure="look whether the source is complete",
-            )  # fmt: skip
+            )
         kind = kind_of(head)
         if kind.startswith(("a web page", "a Parquet", "a compressed", "a binary")):
             raise self._unreadable(kind)
 
     def _unreadable(self, found: str) -> SourceUnreadable:
         return SourceUnreadable(
-            self.thing, found=f"{self.file.name}: {found}",
-            expected=f"CSV in UTF-8 with a header, separated by {self.config.column_separator!r}, as many values in every row",
-            cure="get the file again from where it comes from, or correct it; if it is another format, set source.format",
-        )  # fmt: skip
+            self.thing,
+            found=f"{self.file.name}: {found}",
+            expected=f"CSV in UTF-8 with a header, separated by {self.config.column_separator!r}, as "
+            "many values in every row",
+            cure="get the file again from where it comes from, or correct it; if it is another "
+            "format, set source.format",
+        )

@@ -80,7 +80,10 @@ class FileTable:
             raise
         if self.without_time:
             _log.warning(
-                "%s: %d rows without %s belong to no partition", self.thing, self.without_time, self.config.event_time
+                "%s: %d rows without %s belong to no partition",
+                self.thing,
+                self.without_time,
+                self.config.event_time,
             )
         return rows
 
@@ -130,7 +133,11 @@ class FileTable:
         return str(self.readers[number].schema.names[self.names[number].index(str(self.config.event_time))])
 
     def _conformer(
-        self, found: "pa.Schema", expected: "Mapping[str, pl.DataType]", optional: Collection[str], only: str = ""
+        self,
+        found: "pa.Schema",
+        expected: "Mapping[str, pl.DataType]",
+        optional: Collection[str],
+        only: str = "",
     ) -> Conformer:
         types = {name: dtype for name, dtype in self.config.types.items() if only in ("", name)}
         return Conformer(
@@ -144,7 +151,7 @@ class FileTable:
         )
 
     def _found(self, converted: Collection[str]) -> "pa.Schema":
-        """Names and types of all files, in the order of the first; columns only null in one file take another's type."""
+        """Names and types of all files, as ordered in the first; one null in a file takes another's type."""
         import pyarrow as pa
 
         from ml_assets.resources.sources.column_types import stored_type
@@ -163,7 +170,9 @@ class FileTable:
                     faults.append(f"{reader.file.name}: column {name} is {other}, not {one}")
         if faults:
             raise SourceSchemaError(
-                self.thing, found=faults, expected=f"the columns of {self.readers[0].file.name} in all files of the partition",
+                self.thing,
+                found=faults,
+                expected=f"the columns of {self.readers[0].file.name} in all files of the partition",
                 cure="correct the files, give differing columns a type in `types`, or narrow source.path",
-            )  # fmt: skip
+            )
         return pa.schema(list(first.items()))

@@ -94,9 +94,11 @@ class FilesSource(Source):
         missing = [files.advice(pattern) for pattern, names in found.items() if not names]
         if missing:
             raise SourceNotFound(
-                self._thing(window), found=missing, expected=f"the files {', '.join(map(mask_url, found))}",
+                self._thing(window),
+                found=missing,
+                expected=f"the files {', '.join(map(mask_url, found))}",
                 cure="correct source.path, or put the files there",
-            )  # fmt: skip
+            )
         return list(dict.fromkeys(name for names in found.values() for name in names))
 
     def _windows_with_rows(self, windows: Sequence[Window]) -> set[str]:

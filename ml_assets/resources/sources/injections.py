@@ -1,4 +1,7 @@
-"""What a defs.yaml may say to add known drift to simulated trips. What it does is in `core.simulation.injections`."""
+"""What a defs.yaml may say to add known drift to simulated trips.
+
+What the drift does is in `core.simulation.injections`.
+"""
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -44,7 +47,8 @@ class ZoneShiftConfig(_Drift):
     kind: Literal["zone_shift"]
     share: float = Field(gt=0, le=1, description="Share of trips that start in `pickup_zones`, 0 to 1.")
     pickup_zones: tuple[int, ...] = Field(
-        default=(132, 138), description="TLC zones 1 to 263 to start in; default: the airports JFK, LaGuardia."
+        default=(132, 138),
+        description="TLC zones 1 to 263 to start in; default: the airports JFK, LaGuardia.",
     )
 
 

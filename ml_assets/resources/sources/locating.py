@@ -1,4 +1,4 @@
-"""Files by name, in one place: finding them, stamping them, having a hashed copy to read. Here: the local disk.
+"""Files by name: finding them, stamping them, having a hashed copy to read. Here: on the local disk.
 
 How names contain time is in `templates`; files behind URLs are in `remote_files`; what is in the files is in
 `parquet_files` and `csv_files`.
@@ -47,7 +47,7 @@ class Files(ABC):
 
     @abstractmethod
     def local(self, name: str, scratch: Path, *, thing: str) -> AbstractContextManager[LocalCopy]:
-        """The file on a local disk, hashed; what is made for it in the folder `scratch` is removed afterwards."""
+        """The file on a local disk, hashed; what is made for it in `scratch` is removed afterwards."""
 
     @abstractmethod
     def advice(self, pattern: str) -> str:
@@ -65,7 +65,7 @@ class LocalFiles(Files):
         path = self._path(pattern)
         if path.is_file():
             return [str(path)]
-        return sorted(p for p in glob.glob(str(path), recursive=True) if Path(p).is_file())
+        return sorted(p for p in glob.glob(str(path), recursive=True) if Path(p).is_file())  # noqa: PTH207 - absolute
 
     def stamp(self, name: str) -> str:
         """Size and time of the last change."""
@@ -91,14 +91,19 @@ class LocalFiles(Files):
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
             raise SourceUnreadable(
-                thing, found=f"{path}: {error.strerror}", expected="a readable file", cure="correct its permissions"
+                thing,
+                found=f"{path}: {error.strerror}",
+                expected="a readable file",
+                cure="correct its permissions",
             ) from error
         yield LocalCopy(path, path.name, digest, path.stat().st_size)
         if self.stamp(name) != before:
             raise SourceUnreadable(
-                thing, found=f"{path} changed while it was read", expected="files that are complete",
+                thing,
+                found=f"{path} changed while it was read",
+                expected="files that are complete",
                 cure="materialize again; have files written under another name and renamed when complete",
-            )  # fmt: skip
+            )
 
     def advice(self, pattern: str) -> str:
         """The nearest names in the folder, or the part of the path that exists."""
@@ -111,7 +116,8 @@ class LocalFiles(Files):
             return f"no folder {folder}; the path exists as far as {there}"
         names = sorted(p.name for p in folder.iterdir() if p.is_file())
         near = difflib.get_close_matches(re.sub(r"[*?]", "", path.name), names, n=3, cutoff=0.6)
-        return f"no file {path}; nearest names in its folder: {', '.join(near or names[:3]) or 'none, it is empty'}"
+        listed = ", ".join(near or names[:3]) or "none, it is empty"
+        return f"no file {path}; nearest names in its folder: {listed}"
 
     def _path(self, name: str) -> Path:
         return self.base_dir / Path(name.removeprefix("file://")).expanduser()

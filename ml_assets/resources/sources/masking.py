@@ -6,9 +6,7 @@ from urllib.parse import quote
 
 MASK = "***"
 _USER_INFO = re.compile(r"(?P<start>[A-Za-z][\w+.-]*://[^\s/@:]*):[^\s/]*@")
-_SECRET_PARAMETER = re.compile(
-    r"(?i)(?P<start>[?&][\w.-]*(?:pass|pwd|secret|token|key|sig|credential)[\w.-]*=)[^&\s]*"
-)
+_SECRET_PARAMETER = re.compile(r"(?i)(?P<start>[?&][\w.-]*(?:pass|pwd|secret|token|key|sig|credential)[\w.-]*=)[^&\s]*")
 
 
 def mask_url(url: str) -> str:

@@ -1,15 +1,15 @@
-"""Reading a Parquet file block by block, its page checksums verified. Making its columns fit is in `conforming`."""
+"""Reading a Parquet file block by block, its page checksums verified.
+
+Making its columns fit is in `conforming`.
+"""
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ml_assets.core.errors import SourceUnreadable
 from ml_assets.core.windows import Window
 from ml_assets.resources.sources.locating import LocalCopy
 from ml_assets.resources.sources.windowing import Block
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 BATCH_ROWS = 131_072
 MAGIC = b"PAR1"
@@ -76,15 +76,19 @@ class ParquetReader:
             file.seek(max(0, self.file.bytes - len(MAGIC)))
             tail = file.read()
         if head.startswith(MAGIC) and tail != MAGIC:
-            raise self._unreadable(f"a file of {self.file.bytes:,} bytes that is cut off: the end of the format is missing")
+            raise self._unreadable(
+                f"a file of {self.file.bytes:,} bytes that is cut off: the end of the format is missing"
+            )
         if not head.startswith(MAGIC):
             raise self._unreadable(f"{kind_of(head)} ({self.file.bytes:,} bytes)")
 
     def _unreadable(self, found: str) -> SourceUnreadable:
         return SourceUnreadable(
-            self.thing, found=f"{self.file.name}: {found}", expected="a complete Parquet file",
+            self.thing,
+            found=f"{self.file.name}: {found}",
+            expected="a complete Parquet file",
             cure="get the file again from where it comes from; if it is another format, set source.format",
-        )  # fmt: skip
+        )
 
 
 def kind_of(head: bytes) -> str:
@@ -100,11 +104,12 @@ def kind_of(head: bytes) -> str:
         return "a compressed file"
     if b"\x00" in head:
         return "a binary file, or text in UTF-16"
-    return "text" if start.isascii() else "a file of unknown format"
+    is_text = len(head.decode(errors="ignore").encode()) > len(head) - 4  # the last letter may be cut
+    return "text" if is_text else "a file of unknown format"
 
 
 def _may_hold(group: Any, column: str, window: Window) -> bool:
-    """Whether a row group may have rows of the window; statistics that are missing or of another type exclude nothing."""
+    """Whether a row group may have rows of the window; missing or foreign statistics exclude nothing."""
     from datetime import datetime
 
     index = next((i for i in range(group.num_columns) if group.column(i).path_in_schema == column), None)

@@ -1,4 +1,4 @@
-"""Files behind URLs, through fsspec: object stores, HTTP servers. Downloaded before they are read, hashed on the way."""
+"""Files behind URLs, through fsspec: object stores, HTTP servers; downloaded before they are read."""
 
 import hashlib
 import uuid
@@ -11,9 +11,23 @@ from ml_assets.core.errors import SourceError, SourceNotFound, SourceUnreadable
 from ml_assets.resources.sources.locating import Files, LocalCopy
 from ml_assets.resources.sources.masking import mask_url, scrub
 
-EXTRAS = {"s3": "ml-assets[s3]", "s3a": "ml-assets[s3]", "http": "ml-assets[http]", "https": "ml-assets[http]"}
-CHUNK_BYTES = 1 << 20
-STAMPS = ("ETag", "etag", "LastModified", "last_modified", "mtime", "updated", "modified", "created", "generation")
+EXTRAS = {
+    "s3": "ml-assets[s3]",
+    "s3a": "ml-assets[s3]",
+    "http": "ml-assets[http]",
+    "https": "ml-assets[http]",
+}
+STAMPS = (
+    "ETag",
+    "etag",
+    "LastModified",
+    "last_modified",
+    "mtime",
+    "updated",
+    "modified",
+    "created",
+    "generation",
+)
 
 _Result = TypeVar("_Result")
 
@@ -37,14 +51,18 @@ class RemoteFiles(Files):
         except ImportError as error:
             extra = EXTRAS.get(protocol, f"fsspec[{protocol}]")
             raise SourceNotFound(
-                f"source {mask_url(url)}", found=f"no client for {protocol}:// is installed ({error})",
-                expected=f"the extra {extra}", cure=f"pip install '{extra}'",
-            ) from error  # fmt: skip
+                f"source {mask_url(url)}",
+                found=f"no client for {protocol}:// is installed ({error})",
+                expected=f"the extra {extra}",
+                cure=f"pip install '{extra}'",
+            ) from error
         except ValueError as error:
             raise SourceNotFound(
-                f"source {mask_url(url)}", found=scrub(str(error), []), expected="a URL fsspec knows, e.g. s3://, https://",
+                f"source {mask_url(url)}",
+                found=scrub(str(error), []),
+                expected="a URL fsspec knows, e.g. s3://, https://",
                 cure="correct source.path",
-            ) from error  # fmt: skip
+            ) from error
 
     def find(self, pattern: str) -> list[str]:
         """Names of the files that a URL or glob stands for, sorted."""
@@ -79,20 +97,19 @@ class RemoteFiles(Files):
             got = copy.stat().st_size
             if said is not None and said != got:
                 raise SourceUnreadable(
-                    thing, found=f"{got:,} bytes of {mask_url(name)}", expected=f"{said:,}, as the server says",
+                    thing,
+                    found=f"{got:,} bytes of {mask_url(name)}",
+                    expected=f"{said:,}, as the server says",
                     cure="materialize again; the download was cut off or the file changed meanwhile",
-                )  # fmt: skip
+                )
             yield LocalCopy(copy, mask_url(name).partition("?")[0].rpartition("/")[2], digest, got)
         finally:
             copy.unlink(missing_ok=True)
 
     def _download(self, name: str, copy: Path) -> str:
-        digest = hashlib.sha256()
-        with self.system.open(self.system._strip_protocol(name), "rb") as remote, copy.open("wb") as file:
-            while chunk := remote.read(CHUNK_BYTES):
-                digest.update(chunk)
-                file.write(chunk)
-        return digest.hexdigest()
+        self.system.get_file(self.system._strip_protocol(name), str(copy))
+        with copy.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
     def advice(self, pattern: str) -> str:
         """The URL that has nothing behind it."""
@@ -105,13 +122,14 @@ class RemoteFiles(Files):
             raise
         except Exception as error:  # every client raises errors of its own; none of them is passed over
             raise SourceNotFound(
-                f"source {mask_url(name)}", found=scrub(f"{type(error).__name__}: {error}", []),
+                f"source {mask_url(name)}",
+                found=scrub(f"{type(error).__name__}: {error}", []),
                 expected="a server that answers with the file",
-                cure="correct source.path, its credentials (in the environment, as the client reads them) or the network",
-            ) from None  # fmt: skip
+                cure="correct source.path, its credentials (in the environment, as the client reads "
+                "them) or the network",
+            ) from None
 
 
 def is_remote(path: str) -> bool:
     """Whether a path is a URL of something else than the local disk."""
     return "://" in path and not path.startswith("file://")
-

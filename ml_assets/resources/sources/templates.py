@@ -57,6 +57,11 @@ def names_of(template: str, window: Window, *, rows_filtered: bool) -> list[str]
     return list(dict.fromkeys(render(template, start) for start in starts))
 
 
+def month_after(start: datetime) -> datetime:
+    """The first instant of the month after the one that begins at `start`."""
+    return _next(start, "month")
+
+
 def _floor(instant: datetime, unit: str) -> datetime:
     floored = instant.replace(minute=0, second=0, microsecond=0)
     if unit != "hour":

@@ -49,7 +49,7 @@ class Block:
 
 
 def wall_clock(times: "pa.Array") -> "pa.Array":
-    """Timestamps or dates as naive timestamps in microseconds, zoned ones as their zone's clock shows them."""
+    """Timestamps or dates as naive microseconds; zoned ones as the clocks of their zone show them."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

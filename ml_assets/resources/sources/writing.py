@@ -1,13 +1,12 @@
 """Rows into one Parquet file, the same bytes for the same rows whatever batches they came in.
 
-pyarrow writes, not polars: its pages carry checksums, which `parquet_files` verifies, and an error in the rows
-arrives unchanged.
+pyarrow writes, not polars: its pages carry checksums, which `parquet_files` verifies, its files are a fifth
+smaller, and an error in the rows arrives unchanged.
 """
 
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from ml_assets.core.errors import SourceEmpty
 
@@ -17,14 +16,12 @@ if TYPE_CHECKING:
 ROW_GROUP_ROWS = 262_144
 """About 40 MB of a table of twenty columns; as in the store, so that readers skip equally well."""
 
-_Item = TypeVar("_Item")
-
 
 def write_partition(batches: "Iterable[pa.RecordBatch]", schema: "pa.Schema", target: Path, *, thing: str) -> int:
     """Write batches of `schema` to `target` and return the number of rows; on any error remove `target`.
 
     Args:
-        batches: of any size; made in a thread of its own while the one before is written.
+        batches: of any size.
         schema: names and types of all batches.
         target: the file to write.
         thing: the source and partition, for messages.
@@ -37,21 +34,26 @@ def write_partition(batches: "Iterable[pa.RecordBatch]", schema: "pa.Schema", ta
     rows = 0
     try:
         with pq.ParquetWriter(
-            target, schema.remove_metadata(), compression="zstd", compression_level=1, write_page_checksum=True
+            target,
+            schema.remove_metadata(),
+            compression="zstd",
+            compression_level=1,
+            write_page_checksum=True,
         ) as writer:
-            for group in _row_groups(_made_ahead(batches), schema):
+            for group in _row_groups(batches, schema):
                 writer.write_table(group, row_group_size=ROW_GROUP_ROWS)
                 rows += len(group)
-        if not rows:
-            raise SourceEmpty(
-                thing,
-                found="no rows",
-                expected="at least one row",
-                cure="look whether the source is complete; a partition that is meant to be empty is not materialized",
-            )
     except BaseException:
         target.unlink(missing_ok=True)
         raise
+    if not rows:
+        target.unlink()
+        raise SourceEmpty(
+            thing,
+            found="no rows",
+            expected="at least one row",
+            cure="look whether the source is complete; an empty partition is not to be materialized",
+        )
     return rows
 
 
@@ -70,14 +72,3 @@ def _row_groups(batches: "Iterable[pa.RecordBatch]", schema: "pa.Schema") -> "It
             waiting, rows = table.slice(whole).to_batches(), rows - whole
     if rows:
         yield pa.Table.from_batches(waiting, schema).combine_chunks()
-
-
-def _made_ahead(items: Iterable[_Item]) -> Iterator[_Item]:
-    """The same items, each made while its predecessor is used."""
-    end = object()
-    iterator = iter(items)
-    with ThreadPoolExecutor(max_workers=1) as maker:
-        coming = maker.submit(next, iterator, end)
-        while (item := coming.result()) is not end:
-            coming = maker.submit(next, iterator, end)
-            yield item  # type: ignore[misc]

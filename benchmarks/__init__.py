@@ -1,0 +1,1 @@
+"""Side-by-side measurements, as ratios: `make bench`. Never part of the tests: times depend on the machine."""

@@ -1,0 +1,193 @@
+"""Features: what a model is given about an event, declared one by one, and computed row by row.
+
+What a row knows of other rows (history, averages by key) is not written as an expression here: an expression
+that looks across rows is refused, since it would see what was not yet known. How values become a model's
+numbers is in `encoding`; the features of a pipeline are in its `features.py`.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import polars as pl
+
+from ml_assets.core.errors import ConfigError
+from ml_assets.core.row_by_row import why_not_row_by_row
+from ml_assets.core.windows import Window
+
+ROW_NUMBER = "row_number"
+EVENT_AT = "event_at"
+LABEL = "label"
+LABEL_KNOWN_AT = "label_known_at"
+FIXED_COLUMNS = (ROW_NUMBER, EVENT_AT, LABEL, LABEL_KNOWN_AT)
+SLICE_PREFIX = "slice_"
+"""What precedes the name of a kept column, so that it can't be taken for a feature."""
+
+Kind = Literal["number", "category"]
+DTYPES: dict[Kind, pl.DataType] = {"number": pl.Float64(), "category": pl.String()}
+"""Kind of feature -> dtype of its column."""
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One input of the model, known at the event's time.
+
+    Args:
+        name: its column's name, a Python identifier.
+        expr: row-by-row expression on the columns of the validated table.
+        kind: `number` (stored as Float64) or `category` (stored as String).
+        unit: of a number; None where it has none.
+        description: what it says about the event, and how it comes to be known in time.
+    """
+
+    name: str
+    expr: pl.Expr = field(compare=False, repr=False)
+    kind: Kind = field(kw_only=True)
+    unit: str | None = field(kw_only=True, default=None)
+    description: str = field(kw_only=True, default="")
+
+
+def build_features(
+    validated: pl.LazyFrame,
+    features: Sequence[Feature],
+    *,
+    label: str,
+    event_time: str,
+    known_at: str,
+    keep: Sequence[str] = (),
+    known_late: Collection[str] = (),
+) -> pl.LazyFrame:
+    """The features of each validated row, with its label and when the label was known.
+
+    A feature may be null (missing); NaN counts as missing. Values that might be infinite are looked at once,
+    when this is called; everything else is lazy.
+
+    Args:
+        validated: rows of the table, with `row_number`.
+        features: what to compute.
+        label: column that is predicted, a number.
+        event_time: Datetime column: when the event happened.
+        known_at: Datetime column: when the label became known.
+        keep: columns or features to store beside, for slices; they are no input of the model.
+        known_late: columns that are not known at the event's time, besides `label` and `known_at`.
+
+    Returns:
+        `row_number` UInt32, `event_at` and `label_known_at` Datetime, `label` Float64, then the features in
+        the order given (Float64 or String), then `slice_<name>` for each name in `keep`.
+
+    Raises:
+        ConfigError: what is declared can't be computed, or not in time; lists all mistakes.
+    """
+    schema = validated.collect_schema()
+    late = {label, known_at, *known_late}
+    mistakes = _mistakes_of_columns(schema, features, label, (event_time, known_at), keep)
+    for feature in features:
+        mistakes += [f"{feature.name}: {m}" for m in _mistakes_of(feature, schema, late)]
+    mistakes = mistakes or _infinite(validated, features, schema, label)
+    if mistakes:
+        raise ConfigError(
+            "features",
+            found=mistakes,
+            expected="row-by-row expressions on columns that are known at the event's time, each with a name of its own, "
+            "finite or null",
+            cure="correct these features (in features.py beside defs.yaml)",
+        )
+    values = {f.name: _value(f, schema).alias(f.name) for f in features}
+    return validated.select(
+        pl.col(ROW_NUMBER).cast(pl.UInt32),
+        pl.col(event_time).alias(EVENT_AT),
+        pl.col(label).cast(pl.Float64).fill_nan(None).alias(LABEL),
+        pl.col(known_at).alias(LABEL_KNOWN_AT),
+        *values.values(),
+        *(values.get(name, pl.col(name)).alias(SLICE_PREFIX + name) for name in dict.fromkeys(keep)),
+    )
+
+
+def look_ahead(features: pl.LazyFrame, window: Window) -> dict[str, int]:
+    """Rows of a features table that can't be point in time, by what is wrong with them; all 0 where it is.
+
+    Args:
+        features: a features table.
+        window: the partition's window of event time.
+    """
+    outside = (pl.col(EVENT_AT) < window.start) | (pl.col(EVENT_AT) >= window.end)
+    counts = features.select(
+        events_outside_the_partition=outside.sum(),
+        labels_known_before_the_event=(pl.col(LABEL_KNOWN_AT) < pl.col(EVENT_AT)).sum(),
+    ).collect(engine="streaming")
+    return dict(counts.row(0, named=True))
+
+
+def _mistakes_of_columns(
+    schema: pl.Schema, features: Sequence[Feature], label: str, times: tuple[str, str], keep: Sequence[str]
+) -> list[str]:
+    mistakes = [] if features else ["there are none"]
+    if not schema.get(ROW_NUMBER, pl.Null()).is_integer():
+        mistakes.append(f"column {ROW_NUMBER} is {schema.get(ROW_NUMBER, 'missing')}, not an integer")
+    if not schema.get(label, pl.Null()).is_numeric():
+        mistakes.append(f"label column {label} is {schema.get(label, 'missing')}, not a number")
+    mistakes += [
+        f"time column {name} is {schema.get(name, 'missing')}, not a Datetime"
+        for name in times
+        if not isinstance(schema.get(name), pl.Datetime)
+    ]
+    names = Counter(f.name for f in features)
+    mistakes += [f"{name}: {n} features have this name" for name, n in names.items() if n > 1]
+    known = {*schema.names(), *names}
+    return mistakes + [f"kept column {name} is neither a column nor a feature" for name in keep if name not in known]
+
+
+def _mistakes_of(feature: Feature, schema: pl.Schema, late: set[str]) -> list[str]:
+    mistakes = []
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", feature.name):
+        mistakes.append("its name is no identifier of letters, digits and _")
+    if feature.name in FIXED_COLUMNS or feature.name.startswith(SLICE_PREFIX):
+        mistakes.append(f"its name is reserved, as are {', '.join(FIXED_COLUMNS)} and {SLICE_PREFIX}*")
+    if feature.kind not in DTYPES:
+        return [*mistakes, f"kind {feature.kind!r} is neither of {', '.join(DTYPES)}"]
+    if reason := why_not_row_by_row(feature.expr):
+        return [*mistakes, reason]
+    read = dict.fromkeys(feature.expr.meta.root_names())
+    mistakes += [f"reads {c}, which is not known at the event's time" for c in read if c in late]
+    missing = [f"reads {c}, which is no column of the validated table" for c in read if c not in schema]
+    if missing or not read:
+        return [*mistakes, *(missing or ["reads no column"])]
+    return mistakes + _mistakes_of_dtype(feature, schema)
+
+
+def _mistakes_of_dtype(feature: Feature, schema: pl.Schema) -> list[str]:
+    try:
+        dtype = _dtype(feature, schema)
+    except pl.exceptions.PolarsError as e:
+        return [f"can't be computed: {str(e).splitlines()[0]}"]
+    discrete = dtype.is_integer() or dtype == pl.Boolean
+    fits = {
+        "number": dtype.is_numeric() or discrete,
+        "category": discrete or isinstance(dtype, pl.String | pl.Categorical | pl.Enum),
+    }
+    return [] if fits[feature.kind] else [f"gives {dtype}, which is no {feature.kind}"]
+
+
+def _dtype(feature: Feature, schema: pl.Schema) -> pl.DataType:
+    return pl.LazyFrame(schema=schema).select(feature.expr.alias(feature.name)).collect_schema()[feature.name]
+
+
+def _value(feature: Feature, schema: pl.Schema) -> pl.Expr:
+    value = feature.expr.cast(DTYPES[feature.kind])
+    # NaN is one more way to say missing; two would make equal rows differ.
+    return value.fill_nan(None) if _dtype(feature, schema).is_float() else value
+
+
+def _infinite(validated: pl.LazyFrame, features: Sequence[Feature], schema: pl.Schema, label: str) -> list[str]:
+    """What is infinite, and in how many rows; only floats are looked at."""
+    floats = {f.name: f.expr for f in features if _dtype(f, schema).is_float()}
+    if schema[label].is_float():
+        floats[LABEL] = pl.col(label)
+    if not floats:
+        return []
+    counts = validated.select(e.is_infinite().sum().alias(name) for name, e in floats.items()).collect(
+        engine="streaming"
+    )
+    return [f"{name}: infinite in {n} rows" for name, n in counts.row(0, named=True).items() if n]

@@ -1,0 +1,55 @@
+"""Scores of a partition by the champion, beside the yardsticks that cost nothing: the first champion and the naive baseline.
+
+How a bundle predicts is in `bundle`; how right the scores were is in `performance`.
+"""
+
+import polars as pl
+
+from ml_assets.core.bundle import Bundle
+from ml_assets.core.features import EVENT_AT, ROW_NUMBER
+
+CONTENDERS = {
+    "champion": "prediction",
+    "never_retrained": "prediction_never_retrained",
+    "naive": "prediction_naive",
+}
+"""Contender -> its column in a predictions table."""
+
+SCHEMA = pl.Schema(
+    {
+        ROW_NUMBER: pl.UInt32(),
+        EVENT_AT: pl.Datetime("us"),
+        **dict.fromkeys(CONTENDERS.values(), pl.Float64()),
+        "model_version": pl.String(),
+    }
+)
+
+
+def score(features: pl.DataFrame, champion: Bundle, first: Bundle, *, threads: int) -> pl.DataFrame:
+    """The scores of every row, in the order given.
+
+    Args:
+        features: a features table.
+        champion: the bundle that answers.
+        first: the pipeline's first champion, never retrained.
+        threads: how many LightGBM may use.
+
+    Returns:
+        `row_number`, `event_at`, a prediction per contender in the label's unit, `model_version` (the champion's SHA-256).
+
+    Raises:
+        ScoringError: the features are not those of a bundle.
+    """
+    return features.select(
+        pl.col(ROW_NUMBER),
+        pl.col(EVENT_AT).cast(pl.Datetime("us")),
+        pl.Series("prediction", champion.predict(champion.feature_frame(features), threads=threads)),
+        pl.Series("prediction_never_retrained", first.predict(first.feature_frame(features), threads=threads)),
+        pl.lit(champion.naive).alias("prediction_naive"),
+        pl.lit(champion.sha256).alias("model_version"),
+    ).cast(dict(SCHEMA))
+
+
+def no_scores() -> pl.DataFrame:
+    """What a partition without an eligible champion has."""
+    return pl.DataFrame(schema=SCHEMA)

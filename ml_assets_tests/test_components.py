@@ -1,0 +1,180 @@
+"""What a `defs.yaml` becomes, and what is said about a wrong one, before anything runs."""
+
+import sys
+import uuid
+from pathlib import Path
+
+import dagster as dg
+import pytest
+import yaml
+
+from ml_assets.definitions import resources
+
+TABLE = {
+    "type": "ml_assets.components.Table",
+    "attributes": {
+        "name": "rows",
+        "source": {"kind": "files", "path": "rows-{year}-{month}.csv"},
+        "partitions": {"cadence": "monthly", "start": "2024-01-01", "end": "2025-01-01"},
+        "event_time": "happened_at",
+        "schema": "schema:Row",
+    },
+}
+PIPELINE = {
+    "type": "ml_assets.components.Pipeline",
+    "attributes": {
+        "table": "rows",
+        "label": {"column": "price_usd", "known_at": "paid_at"},
+        "features": "features:FEATURES",
+        "model": {"window": 4},
+    },
+}
+SCHEMA = """
+from datetime import datetime
+import pandera.polars as pa
+class Row(pa.DataFrameModel):
+    happened_at: datetime
+    paid_at: datetime
+    price_usd: float
+"""
+
+
+class Project:
+    """A project of one folder in a package of its own."""
+
+    def __init__(self, root: Path, package: str) -> None:
+        self.root = root
+        self.folder = root / package / "defs" / "prices"
+        self.folder.mkdir(parents=True)
+        (root / package / "__init__.py").write_text("")
+        (root / "pyproject.toml").write_text(
+            f'[tool.dg]\ndirectory_type = "project"\n[tool.dg.project]\nroot_module = "{package}"\n'
+            'registry_modules = ["ml_assets.components"]\n'
+        )
+        (self.folder / "schema.py").write_text(SCHEMA)
+        (self.folder / "features.py").write_text("FEATURES = []\n")
+
+    def load(self, *documents: dict) -> dg.Definitions:
+        (self.folder / "defs.yaml").write_text("---\n".join(yaml.safe_dump(d) for d in documents))
+        loaded = dg.load_from_defs_folder(path_within_project=self.root)
+        return dg.Definitions.merge(loaded, dg.Definitions(resources=resources()))
+
+    def complaint(self, *documents: dict) -> str:
+        """Everything that is said when loading fails."""
+        with pytest.raises(Exception) as caught:  # noqa: PT011 - Dagster wraps; the text is what counts
+            self.load(*documents)
+        said, error = [], caught.value
+        while error is not None:
+            said.append(str(error))
+            error = error.__cause__ or error.__context__
+        return "\n".join(said)
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    package = f"project_{uuid.uuid4().hex}"
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield Project(tmp_path, package)
+    for name in [m for m in sys.modules if m.split(".")[0] == package]:
+        del sys.modules[name]
+
+
+def changed(document: dict, **attributes: object) -> dict:
+    merged = {**document["attributes"], **attributes}
+    return {**document, "attributes": {k: v for k, v in merged.items() if v is not None}}
+
+
+def test_two_documents_become_the_graph_its_checks_jobs_and_groups(project):
+    definitions = project.load(TABLE, PIPELINE)
+    keys = {k.to_user_string() for k in definitions.resolve_all_asset_keys()}
+    assert keys == {
+        *(f"rows/{noun}" for noun in ("raw", "validated", "quarantine")),
+        *(f"prices/{noun}" for noun in ("features", "training_set", "candidate", "evaluation", "champion")),
+        *(f"prices/{noun}" for noun in ("predictions", "performance")),
+    }
+    assert {j.name for j in definitions.resolve_all_job_defs()} >= {"rows_ingest", "prices_follow", "prices_train"}
+    graph = definitions.resolve_asset_graph()
+    for key in graph.materializable_asset_keys:
+        node = graph.get(key)
+        assert node.description, key
+        assert node.group_name != "default", key
+        assert node.kinds, key
+        assert not node.owners, key
+    assert {c.to_user_string() for c in graph.asset_check_keys} == {
+        "rows/validated:rows",
+        "prices/features:point_in_time",
+        "prices/candidate:loads_back",
+        "prices/evaluation:beats_naive",
+        "prices/champion:bundle_intact",
+    }
+
+
+def test_the_data_side_follows_and_the_training_side_waits(project):
+    graph = project.load(TABLE, PIPELINE).resolve_asset_graph()
+    follows = {k.to_user_string() for k in graph.materializable_asset_keys if graph.get(k).automation_condition}
+    assert follows == {
+        "rows/validated", "rows/quarantine", "prices/features", "prices/predictions", "prices/performance",
+    }  # fmt: skip
+
+
+def test_a_training_set_looks_back_over_its_window_only(project):
+    graph = project.load(TABLE, PIPELINE).resolve_asset_graph()
+    node = graph.get(dg.AssetKey(["prices", "training_set"]))
+    mapping = node.partition_mappings[dg.AssetKey(["prices", "features"])]
+    partitions = node.partitions_def
+    read = mapping.get_upstream_mapped_partitions_result_for_partitions(
+        partitions.subset_with_partition_keys(["2024-06"]), partitions, partitions
+    )
+    assert list(read.partitions_subset.get_partition_keys()) == ["2024-03", "2024-04", "2024-05", "2024-06"]
+
+
+@pytest.mark.parametrize(
+    ("table", "pipeline", "said"),
+    [
+        ({"evnt_time": "happened_at"}, {}, ["evnt_time"]),
+        ({"partitions": {"cadence": "fortnightly", "start": "2024-01-01"}}, {}, ["cadence", "fortnightly", "monthly"]),
+        (
+            {"partitions": {"cadence": "daily", "start": "2024-01-01", "end": "2023-01-01"}},
+            {},
+            ["2023-01-01", "later than start"],
+        ),
+        ({"schema": "schema.Row"}, {}, ["schema", "schema.Row"]),
+        ({"schema": "shema:Row"}, {}, ["no file", "shema.py", "create shema.py or correct"]),
+        ({"schema": "schema:Rows"}, {}, ["defines", "'Row'", "Rows"]),
+        ({"event_time": "happend_at"}, {}, ["event_time: happend_at is no column", "happened_at", "correct the name"]),
+        ({"source": {"kind": "ftp"}}, {}, ["ftp", "simulated"]),
+        ({}, {"table": "row"}, ["row", "['rows']", "correct the name"]),
+        ({}, {"label": {"column": "prize", "known_at": "paid"}}, ["label.column: prize", "label.known_at: paid"]),
+        ({}, {"label": {"column": "price_usd", "known_at": "paid_at", "task": "ranking"}}, ["ranking", "regression"]),
+        ({}, {"model": {"window": 0}}, ["window", "greater than or equal to 1"]),
+        ({}, {"model": {"window": 1, "validation": 0.6}, "evaluation": {"holdout": 0.5}}, ["leave nothing to train on"]),
+        ({}, {"model": {"params": {"leaves": 1}}}, ["leaves: 1", "2 to"]),
+        ({}, {"model": {"params": {"num_leaves": 31}}}, ["num_leaves"]),
+        ({}, {"features": "features:NAMES"}, ["NAMES", "FEATURES"]),
+        ({"quality": {"max_quarantined": 0.1}}, {}, ["not built in this version", "quality", "remove"]),
+        ({}, {"tuning": {"trials": 30}, "ensemble": {"method": "stacking"}}, ["not built", "tuning", "ensemble"]),
+        ({}, {"retraining": {"on_drift": {"k": 2, "n": 3}}}, ["not built", "retraining"]),
+        ({}, {"monitoring": {"drift": {}}}, ["not built", "monitoring"]),
+        ({}, {"rollout": {"strategy": "canary"}}, ["not built", "rollout"]),
+        ({}, {"models": [{"name": "a", "kind": "lightgbm"}]}, ["not built", "models"]),
+        ({}, {"tuning": {"trails": 30}}, ["trails"]),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_named_with_what_was_found_and_expected(project, table, pipeline, said):
+    complaint = project.complaint(changed(TABLE, **table), changed(PIPELINE, **pipeline))
+    assert [part for part in said if part not in complaint] == [], complaint
+
+
+def test_a_syntax_error_in_a_users_file_is_named_with_its_line(project):
+    (project.folder / "schema.py").write_text("class Row(:\n")
+    complaint = project.complaint(TABLE, PIPELINE)
+    assert "line 1 of schema.py" in complaint
+    assert "correct" in complaint
+
+
+def test_environment_variables_are_filled_in(project, monkeypatch):
+    monkeypatch.setenv("ROWS_FOLDER", "somewhere")
+    table = changed(TABLE, source={"kind": "files", "path": "{{ env.ROWS_FOLDER }}/rows.csv", "event_time": "happened_at"})
+    definitions = project.load(table, PIPELINE)
+    metadata = definitions.resolve_asset_graph().get(dg.AssetKey(["rows", "raw"])).metadata
+    assert metadata["source"]["path"] == "somewhere/rows.csv"
