@@ -3,9 +3,10 @@
 What their attributes mean is in `ml_assets.config`; the assets themselves are in `ml_assets.assets`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import dagster as dg
 from pydantic import BaseModel
@@ -21,9 +22,24 @@ C = TypeVar("C", bound=BaseModel)
 
 
 def _resolved(attributes: BaseModel | None, model: type[C], context: dg.ComponentLoadContext) -> C:
-    """The attributes with `{{ env.NAME }}` and the like filled in."""
-    raw = {} if attributes is None else attributes.model_dump(mode="json", by_alias=True, exclude_unset=True)
-    return model.model_validate(context.resolution_context.resolve_value(raw))
+    """The attributes with `{{ env.NAME }}` and the like filled in, and validated again where they were."""
+    if attributes is None:
+        return model()
+    filled: C = _filled(attributes, context.resolution_context.resolve_value)
+    return filled
+
+
+def _filled(value: Any, resolve: Callable[[str], Any]) -> Any:
+    # Not through a dump: configurations mask their passwords when they are dumped.
+    if isinstance(value, str):
+        return resolve(value) if "{{" in value else value
+    if isinstance(value, tuple):
+        return tuple(_filled(v, resolve) for v in value)
+    if isinstance(value, BaseModel):
+        given = {name: getattr(value, name) for name in value.model_fields_set}
+        filled = {name: _filled(v, resolve) for name, v in given.items()}
+        return value if filled == given else type(value)(**filled)
+    return value
 
 
 def _folder(context: dg.ComponentLoadContext) -> Path:
@@ -49,7 +65,7 @@ class Table(dg.Component):
         folder = _folder(context)
         return cls(problem.Table(name=config.name or folder.name, config=config, folder=folder))
 
-    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:  # noqa: ARG002
         """Raw, validated and quarantined rows, their checks and the job that ingests."""
         self.table.check()
         return dg.Definitions(assets=[data.raw(self.table), data.validated(self.table)], jobs=[jobs.ingest(self.table)])

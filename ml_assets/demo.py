@@ -1,6 +1,5 @@
 """`ml-assets demo`: a replay with progress for people, and its summary and report at the end."""
 
-import json
 import sys
 import time
 from pathlib import Path
@@ -36,7 +35,7 @@ def demo(pipeline_name: str, *, first: str | None, last: str | None, json_file: 
 
 
 def _demo(pipeline_name: str, first: str | None, last: str | None, json_file: Path | None, started: float) -> None:
-    from ml_assets.core.report import render
+    from ml_assets.core.report import headline, render
     from ml_assets.definitions import defs
     from ml_assets.summarize import summarize
 
@@ -54,12 +53,18 @@ def _demo(pipeline_name: str, first: str | None, last: str | None, json_file: Pa
                 bar.update(replay.position(step.partition) - bar.n)
                 tqdm.write(replay.describe(step))
     summary = summarize(replay, time.perf_counter() - started)
-    text = json.dumps(summary.to_json(), indent=1, ensure_ascii=False)
+    text = summary.to_json()
     reports = definitions.resources["reports"]
     where = reports.page(pipeline.name, "summary.json", text.encode())
     page = reports.page(pipeline.name, "report.html", render(summary, graph_url_hint="make dev").encode())
     if json_file is not None:
         json_file.write_text(text)
+    if not summary.trainings:
+        click.echo(
+            f"Nothing was trained: {len(replay.windows)} partitions are there, the first model is trained after "
+            f"{pipeline.config.model.window} (model.window)."
+        )
     if not done:
         click.echo("Nothing new: every partition is up to date.")
+    click.echo(headline(summary))
     click.echo(f"Summary: {where}\nReport:  {page}\nThe same graph in the Dagster UI: make dev")

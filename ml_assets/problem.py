@@ -200,6 +200,18 @@ class Pipeline:
         return features
 
     @property
+    def label_facts(self) -> dict[str, str | None]:
+        """Name, unit and task of the label."""
+        label = self.config.label
+        column = next(c for c in self.table.contract.columns if c.name == label.column)
+        return {"name": label.column, "unit": column.unit, "task": label.task}
+
+    @property
+    def label_unit(self) -> str:
+        """Unit of the label, empty where it has none."""
+        return self.label_facts["unit"] or ""
+
+    @property
     def _label_columns(self) -> dict[str, str]:
         return {"label.column": self.config.label.column, "label.known_at": self.config.label.known_at}
 

@@ -141,9 +141,9 @@ class Replay:
         )
 
     def _reason_to_train(self, position: int) -> str | None:
-        first = min(self.pipeline.config.model.window, len(self.windows)) - 1
+        first = self.pipeline.config.model.window - 1
         if position == first:
-            return f"first model: {first + 1} partitions of history are there"
+            return f"first model: a learning window of {first + 1} partitions has passed"
         if position > first and (position - first) % TRAIN_EVERY == 0:
             return f"every {TRAIN_EVERY} partitions, as planned"
         return None

@@ -16,16 +16,14 @@ from ml_assets.resources.history import Made, latest
 def summarize(replay: Replay, seconds: float) -> Summary:
     """The summary of every partition in the replay's range."""
     pipeline = replay.pipeline
-    contract = pipeline.table.contract
-    label = next(c for c in contract.columns if c.name == pipeline.config.label.column)
     last = replay.windows[-1].key
     trained = latest(replay.instance, pipeline.key("candidate"))
     return Summary(
         pipeline=pipeline.name,
         source=pipeline.table.config.source.kind,
         metric=pipeline.config.evaluation.metric,
-        unit=label.unit or "",
-        label=label.name,
+        unit=pipeline.label_unit,
+        label=pipeline.config.label.column,
         partitions=[_partition(replay, window) for window in replay.windows],
         trainings=[_training(e, trained) for e in replay.ledger.events(pipeline.name) if e.facts["as_of"] <= last],
         seconds=round(seconds, 1),

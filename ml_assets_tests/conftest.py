@@ -1,9 +1,15 @@
 """Fixtures and options for every test."""
 
 import os
+import sys
+import uuid
 from pathlib import Path
 
+import dagster as dg
 import pytest
+import yaml
+
+from ml_assets.definitions import resources
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -27,3 +33,53 @@ def tlc() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real taxi trips are not at {folder}; set ML_ASSETS_TLC to a folder of TLC files")
     return folder
+
+
+SCHEMA = """
+from datetime import datetime
+import pandera.polars as pa
+class Row(pa.DataFrameModel):
+    happened_at: datetime
+    paid_at: datetime
+    price_usd: float
+"""
+
+
+class Project:
+    """A project of one folder in a package of its own."""
+
+    def __init__(self, root: Path, package: str) -> None:
+        self.root = root
+        self.folder = root / package / "defs" / "prices"
+        self.folder.mkdir(parents=True)
+        (root / package / "__init__.py").write_text("")
+        (root / "pyproject.toml").write_text(
+            f'[tool.dg]\ndirectory_type = "project"\n[tool.dg.project]\nroot_module = "{package}"\n'
+            'registry_modules = ["ml_assets.components"]\n'
+        )
+        (self.folder / "schema.py").write_text(SCHEMA)
+        (self.folder / "features.py").write_text("FEATURES = []\n")
+
+    def load(self, *documents: dict) -> dg.Definitions:
+        (self.folder / "defs.yaml").write_text("---\n".join(yaml.safe_dump(d) for d in documents))
+        loaded = dg.load_from_defs_folder(path_within_project=self.root)
+        return dg.Definitions.merge(loaded, dg.Definitions(resources=resources()))
+
+    def complaint(self, *documents: dict) -> str:
+        """Everything that is said when loading fails."""
+        with pytest.raises(Exception) as caught:  # noqa: PT011 - Dagster wraps; the text is what counts
+            self.load(*documents)
+        said, error = [], caught.value
+        while error is not None:
+            said.append(str(error))
+            error = error.__cause__ or error.__context__
+        return "\n".join(said)
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    package = f"project_{uuid.uuid4().hex}"
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield Project(tmp_path, package)
+    for name in [m for m in sys.modules if m.split(".")[0] == package]:
+        del sys.modules[name]

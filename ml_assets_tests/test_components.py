@@ -1,14 +1,7 @@
 """What a `defs.yaml` becomes, and what is said about a wrong one, before anything runs."""
 
-import sys
-import uuid
-from pathlib import Path
-
 import dagster as dg
 import pytest
-import yaml
-
-from ml_assets.definitions import resources
 
 TABLE = {
     "type": "ml_assets.components.Table",
@@ -29,54 +22,6 @@ PIPELINE = {
         "model": {"window": 4},
     },
 }
-SCHEMA = """
-from datetime import datetime
-import pandera.polars as pa
-class Row(pa.DataFrameModel):
-    happened_at: datetime
-    paid_at: datetime
-    price_usd: float
-"""
-
-
-class Project:
-    """A project of one folder in a package of its own."""
-
-    def __init__(self, root: Path, package: str) -> None:
-        self.root = root
-        self.folder = root / package / "defs" / "prices"
-        self.folder.mkdir(parents=True)
-        (root / package / "__init__.py").write_text("")
-        (root / "pyproject.toml").write_text(
-            f'[tool.dg]\ndirectory_type = "project"\n[tool.dg.project]\nroot_module = "{package}"\n'
-            'registry_modules = ["ml_assets.components"]\n'
-        )
-        (self.folder / "schema.py").write_text(SCHEMA)
-        (self.folder / "features.py").write_text("FEATURES = []\n")
-
-    def load(self, *documents: dict) -> dg.Definitions:
-        (self.folder / "defs.yaml").write_text("---\n".join(yaml.safe_dump(d) for d in documents))
-        loaded = dg.load_from_defs_folder(path_within_project=self.root)
-        return dg.Definitions.merge(loaded, dg.Definitions(resources=resources()))
-
-    def complaint(self, *documents: dict) -> str:
-        """Everything that is said when loading fails."""
-        with pytest.raises(Exception) as caught:  # noqa: PT011 - Dagster wraps; the text is what counts
-            self.load(*documents)
-        said, error = [], caught.value
-        while error is not None:
-            said.append(str(error))
-            error = error.__cause__ or error.__context__
-        return "\n".join(said)
-
-
-@pytest.fixture
-def project(tmp_path, monkeypatch):
-    package = f"project_{uuid.uuid4().hex}"
-    monkeypatch.syspath_prepend(str(tmp_path))
-    yield Project(tmp_path, package)
-    for name in [m for m in sys.modules if m.split(".")[0] == package]:
-        del sys.modules[name]
 
 
 def changed(document: dict, **attributes: object) -> dict:
@@ -174,7 +119,9 @@ def test_a_syntax_error_in_a_users_file_is_named_with_its_line(project):
 
 def test_environment_variables_are_filled_in(project, monkeypatch):
     monkeypatch.setenv("ROWS_FOLDER", "somewhere")
-    table = changed(TABLE, source={"kind": "files", "path": "{{ env.ROWS_FOLDER }}/rows.csv", "event_time": "happened_at"})
+    table = changed(
+        TABLE, source={"kind": "files", "path": "{{ env.ROWS_FOLDER }}/rows.csv", "event_time": "happened_at"}
+    )
     definitions = project.load(table, PIPELINE)
     metadata = definitions.resolve_asset_graph().get(dg.AssetKey(["rows", "raw"])).metadata
     assert metadata["source"]["path"] == "somewhere/rows.csv"

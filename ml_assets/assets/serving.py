@@ -1,16 +1,53 @@
-"""Group `serving`: scores."""
+"""Group `serving`: the champion's scores."""
+
+from typing import Any
 
 import dagster as dg
 
+from ml_assets.assets.automation import FOLLOWS_ITS_INPUTS
+from ml_assets.assets.frames import LazyFrame
+from ml_assets.assets.metadata import frame_preview, table_output
+from ml_assets.core.releases import champion_for, champions
 from ml_assets.problem import Pipeline
+from ml_assets.resources.ledger import Ledger
+from ml_assets.resources.models import Models
+from ml_assets.resources.storage import Store
+
+NO_CHAMPION = "none: no release had learnt from nothing later than this partition's start"
 
 
 def predictions(pipeline: Pipeline) -> dg.AssetsDefinition:
+    """`<p>/predictions`: scores of a partition by the champion that had learnt from nothing later."""
+
     @dg.asset(
         key=pipeline.key("predictions"),
+        ins={"features": dg.AssetIn(key=pipeline.key("features"))},
+        deps=[pipeline.key("champion")],
+        description="Scores by the champion that had learnt from nothing later, beside the first champion's and the "
+        "naive baseline's; empty before the first release.",
+        group_name="serving",
+        kinds={"lightgbm", "polars"},
         partitions_def=pipeline.table.partitions,
-        deps=[pipeline.key("features")],
+        automation_condition=FOLLOWS_ITS_INPUTS,
     )
-    def e(): ...
+    def predictions_partition(
+        context: dg.AssetExecutionContext, store: Store, models: Models, ledger: Ledger, features: LazyFrame
+    ) -> dg.Output[Any]:
+        from ml_assets.core.scoring import no_scores, score
 
-    return e
+        events = ledger.events(pipeline.name)
+        champion = champion_for(events, pipeline.table.window(context.partition_key).start)
+        if champion is None:
+            [staged] = store.stage(no_scores().lazy())
+            return table_output(staged, {"champion": NO_CHAMPION})
+        scores = score(
+            features.collect(engine="streaming"),
+            champion=models.load(champion.bundle),
+            first=models.load(champions(events)[0].bundle),
+            threads=pipeline.config.model.threads,
+        )
+        [staged] = store.stage(scores.lazy())
+        shown = {"bundle": champion.bundle, "as_of": champion.as_of, "sample": frame_preview(scores.lazy())}
+        return table_output(staged, shown)
+
+    return predictions_partition

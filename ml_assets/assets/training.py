@@ -1,7 +1,8 @@
 """Group `training`: what a model may learn from, and the model."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -12,13 +13,20 @@ from ml_assets.resources.models import Models
 from ml_assets.resources.reports import Reports
 from ml_assets.resources.storage import Store
 
+if TYPE_CHECKING:
+    from ml_assets.core.bundle import Bundle
+    from ml_assets.core.manifest import Manifest
+    from ml_assets.core.training import TrainedModel
+
+LOG_EVERY = 50
+
 
 def training_set(pipeline: Pipeline) -> dg.AssetsDefinition:
     """`<p>/training_set`: the manifest of partitions and rows as of the end of a partition."""
-    features_key = dg.AssetKey([pipeline.name, "features"])
+    features_key = pipeline.key("features")
 
     @dg.asset(
-        key=[pipeline.name, "training_set"],
+        key=pipeline.key("training_set"),
         ins={"features": dg.AssetIn(key=features_key, partition_mapping=pipeline.learning_window)},
         description="Exactly which feature partitions and rows a model may learn from, validate on and be judged by.",
         group_name="training",
@@ -31,28 +39,31 @@ def training_set(pipeline: Pipeline) -> dg.AssetsDefinition:
 
         history = by_partition(features, context.partition_key)
         manifest = make_manifest(
+            history,
             windows=[pipeline.table.window(key) for key in history],
             digests={key: store.sha256(features_key, key) for key in history},
-            history=history,
             validation=pipeline.config.model.validation,
             holdout=pipeline.config.evaluation.holdout,
             embargo=pipeline.config.evaluation.embargo,
             min_rows=pipeline.config.model.min_rows,
         )
-        return record_output(manifest.to_json(), {**manifest.rows_by_part, "partitions": len(history)})
+        return record_output(
+            manifest.to_json(),
+            {f"rows_{part}": n for part, n in manifest.counts.rows.items()} | {"partitions": list(history)},
+        )
 
     return training_set_as_of
 
 
 def candidate(pipeline: Pipeline) -> dg.AssetsDefinition:
     """`<p>/candidate`: the trained bundle."""
-    key = dg.AssetKey([pipeline.name, "candidate"])
-    features_key = dg.AssetKey([pipeline.name, "features"])
+    key = pipeline.key("candidate")
+    features_key = pipeline.key("features")
 
     @dg.asset(
         key=key,
         ins={
-            "training_set": dg.AssetIn(key=[pipeline.name, "training_set"]),
+            "training_set": dg.AssetIn(key=pipeline.key("training_set")),
             "features": dg.AssetIn(key=features_key, partition_mapping=pipeline.learning_window),
         },
         description="A model trained on the training set, as a content-addressed bundle; not released by itself.",
@@ -76,9 +87,78 @@ def candidate(pipeline: Pipeline) -> dg.AssetsDefinition:
         training_set: dict[str, Any],
         features: LazyFrame,
     ) -> Iterator[dg.Output[Any] | dg.AssetCheckResult]:
-        yield record_output({}, {})
+        from ml_assets.core.manifest import Manifest
+        from ml_assets.core.pictures import importance, learning_curve
+
+        manifest = Manifest.from_json(training_set)
+        manifest.require({k: store.sha256(features_key, k) for k in manifest.partitions})
+        started = time.perf_counter()
+        trained, bundle = train(pipeline, manifest, by_partition(features, context.partition_key), context.log.info)
+        seconds = time.perf_counter() - started
+        sha256 = models.save(bundle)
+        curve = learning_curve(trained.train_curve, trained.validation_curve, trained.best_iteration, loss=trained.loss)
+        yield record_output(
+            {"bundle": sha256, "as_of": manifest.as_of},
+            {
+                "bundle": sha256,
+                "trees": trained.best_iteration,
+                f"validation_{trained.loss}": trained.validation_curve[trained.best_iteration - 1],
+                "rows_trained": manifest.counts.rows["train"],
+                "training_seconds": seconds,
+                **reports.picture(key, manifest.as_of, "learning_curve", curve),
+                **reports.picture(key, manifest.as_of, "importance", importance(trained.importances)),
+            },
+        )
+        yield loads_back(key, models.load(sha256))
 
     return candidate_as_of
+
+
+def train(
+    pipeline: Pipeline, manifest: "Manifest", history: Mapping[str, LazyFrame], log: Callable[[str], None]
+) -> "tuple[TrainedModel, Bundle]":
+    """Train on the manifest's rows; progress goes to the run's log."""
+    from ml_assets.core.bundle import Bundle
+    from ml_assets.core.training import train_lightgbm
+
+    model = pipeline.config.model
+    rows = manifest.rows(history, "train")
+    trained = train_lightgbm(
+        rows,
+        manifest.rows(history, "validation"),
+        features=pipeline.features,
+        params=model.training_params(),
+        seed=model.seed,
+        threads=model.threads,
+        on_iteration=lambda tree, of, loss: log(f"tree {tree} of {of}: {loss:.4f}") if tree % LOG_EVERY == 0 else None,
+    )
+    bundle = Bundle.of(
+        trained,
+        pipeline=pipeline.name,
+        label=pipeline.label_facts,
+        params=model.training_params(),
+        seed=model.seed,
+        manifest=manifest,
+        train=rows,
+    )
+    return trained, bundle
+
+
+def loads_back(key: dg.AssetKey, bundle: "Bundle") -> dg.AssetCheckResult:
+    """Whether a stored bundle refuses permuted columns; that it scores as before was proven when it was loaded."""
+    import polars as pl
+
+    from ml_assets.core.errors import ScoringError
+
+    permuted = pl.DataFrame(schema={s.name: s.dtype for s in reversed(bundle.specs)})
+    try:
+        bundle.predict(permuted)
+        refused = len(bundle.specs) == 1
+    except ScoringError:
+        refused = True
+    return dg.AssetCheckResult(
+        check_name="loads_back", asset_key=key, passed=refused, metadata={"bundle": bundle.sha256}
+    )
 
 
 def by_partition(frames: LazyFrame | Mapping[str, LazyFrame], as_of: str) -> dict[str, LazyFrame]:

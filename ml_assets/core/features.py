@@ -90,8 +90,8 @@ def build_features(
         raise ConfigError(
             "features",
             found=mistakes,
-            expected="row-by-row expressions on columns that are known at the event's time, each with a name of its own, "
-            "finite or null",
+            expected="row-by-row expressions on columns that are known at the event's time, each with a name of its "
+            "own, finite or null",
             cure="correct these features (in features.py beside defs.yaml)",
         )
     values = {f.name: _value(f, schema).alias(f.name) for f in features}

@@ -1,11 +1,13 @@
-"""Scores of a partition by the champion, beside the yardsticks that cost nothing: the first champion and the naive baseline.
+"""Scores by bundles, beside the yardsticks that cost nothing: the first champion and the naive baseline.
 
 How a bundle predicts is in `bundle`; how right the scores were is in `performance`.
 """
 
+import numpy as np
 import polars as pl
 
 from ml_assets.core.bundle import Bundle
+from ml_assets.core.encoding import Floats
 from ml_assets.core.features import EVENT_AT, ROW_NUMBER
 
 CONTENDERS = {
@@ -35,21 +37,41 @@ def score(features: pl.DataFrame, champion: Bundle, first: Bundle, *, threads: i
         threads: how many LightGBM may use.
 
     Returns:
-        `row_number`, `event_at`, a prediction per contender in the label's unit, `model_version` (the champion's SHA-256).
+        `row_number`, `event_at`, a prediction per contender in the label's unit, `model_version` (the
+        champion's SHA-256).
 
     Raises:
         ScoringError: the features are not those of a bundle.
     """
-    return features.select(
+    scores = features.select(
         pl.col(ROW_NUMBER),
-        pl.col(EVENT_AT).cast(pl.Datetime("us")),
+        pl.col(EVENT_AT),
         pl.Series("prediction", champion.predict(champion.feature_frame(features), threads=threads)),
         pl.Series("prediction_never_retrained", first.predict(first.feature_frame(features), threads=threads)),
         pl.lit(champion.naive).alias("prediction_naive"),
         pl.lit(champion.sha256).alias("model_version"),
-    ).cast(dict(SCHEMA))
+    )
+    return scores.match_to_schema(SCHEMA)
 
 
 def no_scores() -> pl.DataFrame:
     """What a partition without an eligible champion has."""
     return pl.DataFrame(schema=SCHEMA)
+
+
+def contenders_on(
+    holdout: pl.DataFrame, *, candidate: Bundle, champion: Bundle | None, threads: int
+) -> dict[str, Floats]:
+    """The scores of candidate, champion (if there is one) and naive baseline on the same rows.
+
+    Args:
+        holdout: rows of a features table that neither has learnt from.
+        candidate: the bundle that wants to be released.
+        champion: the live bundle, None where there is none, or where it has learnt from these rows.
+        threads: how many LightGBM may use.
+    """
+    scores = {"candidate": candidate.predict(candidate.feature_frame(holdout), threads=threads)}
+    if champion is not None:
+        scores["champion"] = champion.predict(champion.feature_frame(holdout), threads=threads)
+    scores["naive"] = np.full(holdout.height, candidate.naive)
+    return scores

@@ -7,6 +7,7 @@ Which partitions make up the window, and their hashes, is in `manifest`.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any, Literal, Self, get_args
 
 import polars as pl
@@ -90,7 +91,7 @@ class Split:
 
     def to_json(self) -> dict[str, Any]:
         """As JSON, times in ISO 8601."""
-        ranges = {p: [self.range(p).start.isoformat(), self.range(p).end.isoformat()] for p in PARTS}
+        ranges: dict[str, Any] = {p: [self.range(p).start.isoformat(), self.range(p).end.isoformat()] for p in PARTS}
         return {**ranges, "as_of": self.as_of.isoformat()}
 
     @classmethod
@@ -120,14 +121,14 @@ def time_split(windows: Sequence[Window], *, validation: float, holdout: float, 
     ]
     wrong += [
         f"window {later.key} starts {later.start}, before {earlier.key} ends ({earlier.end})"
-        for earlier, later in zip(windows, windows[1:], strict=False)
+        for earlier, later in pairwise(windows)
         if later.start < earlier.end
     ]
     if wrong or not windows:
         raise TrainingError(
             "split by time",
             found=wrong or "no windows",
-            expected="windows in order without overlap, positive lengths of validation and holdout, an embargo of at least 0",
+            expected="windows in order without overlap, validation and holdout longer than 0, an embargo of at least 0",
             cure="correct model.validation, evaluation.holdout or evaluation.embargo",
         )
     as_of, length = windows[-1].end, windows[-1].end - windows[-1].start

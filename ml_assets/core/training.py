@@ -120,8 +120,8 @@ def train_lightgbm(
         specs=specs,
         best_iteration=trees,
         loss=params.objective,
-        train_curve=tuple(curves[_TRAIN][params.objective]),
-        validation_curve=tuple(curves[_VALIDATION][params.objective]),
+        train_curve=tuple(map(float, curves[_TRAIN][params.objective])),
+        validation_curve=tuple(map(float, curves[_VALIDATION][params.objective])),
         importances={n: float(g) for n, g in zip(names, gains / gains.sum(), strict=True)},
     )
 
@@ -154,7 +154,7 @@ def _require_labels(part: str, frame: pl.DataFrame, params: ModelParams) -> None
         wrong = ["no rows"] if frame.height == 0 else [f"no column {LABEL}"]
     else:
         label = frame[LABEL].cast(pl.Float64)
-        unusable = label.is_null().sum() + (~label.is_finite()).sum()
+        unusable = frame.height - int(label.is_finite().sum())
         wrong = [f"{unusable} labels are missing or infinite"] if unusable else []
         if params.objective == "poisson" and (label < 0).any():
             wrong.append("negative labels")

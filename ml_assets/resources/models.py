@@ -1,6 +1,6 @@
 """Where bundles are kept: content-addressed, never overwritten, on disk or in a bucket.
 
-What a bundle is, and how its hash is checked, is in `ml_assets.core.bundle`.
+What a bundle is, is in `ml_assets.core.bundle`; its folder and how its hash is checked in `bundle_files`.
 """
 
 import tempfile
@@ -25,7 +25,7 @@ class Models(dg.ConfigurableResource):  # type: ignore[type-arg]
         """Keep a bundle; its SHA-256 is its address. Saving the same one again changes nothing."""
         from upath import UPath
 
-        from ml_assets.core.bundle import save
+        from ml_assets.resources.bundle_files import save
 
         base = UPath(self.root)
         if not is_remote(base):
@@ -49,7 +49,7 @@ class Models(dg.ConfigurableResource):  # type: ignore[type-arg]
 def _load(root: str, sha256: str) -> "Bundle":
     from upath import UPath
 
-    from ml_assets.core.bundle import load
+    from ml_assets.resources.bundle_files import load
 
     base = UPath(root)
     if not is_remote(base):

@@ -6,7 +6,6 @@ Data moves between assets as Polars lazy frames over Parquet (`ParquetIOManager`
 
 import hashlib
 import json
-import os
 import tempfile
 import time
 import uuid
@@ -18,6 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+
+from ml_assets.resources.durable import flush, flush_folder
 
 if TYPE_CHECKING:
     import polars as pl
@@ -162,15 +163,9 @@ def publish(path: Path, target: "UPath") -> None:
         target.fs.put_file(str(path), target.path)
         path.unlink()
         return
-    with path.open("rb") as f:
-        os.fsync(f.fileno())
-    Path(str(target.parent)).mkdir(parents=True, exist_ok=True)
+    flush(path)
     path.replace(str(target))
-    directory = os.open(str(target.parent), os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    flush_folder(Path(str(target.parent)))
 
 
 class ParquetIOManager(dg.UPathIOManager):

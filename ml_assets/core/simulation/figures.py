@@ -99,7 +99,9 @@ class Money:
     negotiated: Annotated[Floats, Shape(2, least=0)]  # share of rate code 5: ordinary trips, those under a minute
     surcharge_share: Annotated[Floats, Shape(3, least=0)]  # with 0, 1, 2 ends in the congestion zone
     unrecorded_surcharge: Annotated[Floats, Shape(2, least=0)]  # by regime
-    unrecorded_tip: Annotated[Floats, Shape(2, least=0)]
+    unrecorded_tip: Annotated[Floats, Shape(_Q)]  # dollars, where there is one
+    card_miles_bands: Annotated[Floats, Shape("b")]  # upper ends in miles
+    card_log_odds: Annotated[Floats, Shape("b")]  # card against cash by distance, on top of month and zone
     unrecorded_meter: Annotated[Floats, Shape(3)]
     unrecorded_meter_noise: Annotated[Floats, Shape(_Q)]
 
@@ -144,7 +146,8 @@ class Month:
     vendors: Annotated[Floats, Shape(3, least=0)]  # 1, 2, 4
     passengers: Annotated[Floats, Shape(3, 8, least=0)]  # vendor, 0 … 7 passengers
     payments: Annotated[Floats, Shape(4, least=0)]  # card, cash, no charge, dispute
-    card_log_odds: Annotated[Floats, Shape(1)]  # card against cash in a zone with log-odds 0
+    card_log_odds: Annotated[Floats, Shape(1)]  # card against cash where zone and distance add 0
+    unrecorded_tipped: Annotated[Floats, Shape(1, least=0)]  # share of unrecorded rows with a tip
     stored: Annotated[Floats, Shape(1, least=0)]  # share of vendor 1's rows kept on board before sending
     clean: Annotated[Floats, Shape(1, least=0)]  # share of clean rows
     speed_mph: Annotated[Floats, Shape(3)]  # quartiles over clean rows

@@ -11,12 +11,13 @@ from ml_assets.core.simulation.fit_zones import CLUSTERS
 from ml_assets.core.simulation.sampling import Floats, Ints, quantiles_of
 
 TIP_FARE_BANDS = (7.0, 12.0, 20.0, 40.0, 1e6)
+CARD_MILES_BANDS = (0.75, 1.25, 2.0, 3.5, 7.0, 14.0, 1e3)
 _JFK = 132
 _PRIOR = 20.0
 Figures = dict[str, Any]
 
 
-def fit_money(trips: pl.DataFrame, cluster: Ints) -> Figures:
+def fit_money(trips: pl.DataFrame, cluster: Ints, card_by_miles: Floats) -> Figures:
     """Measure the section `money` on `trips` as prepared by `fit_table.prepare`; `cluster` is by zone."""
     metered = trips.filter(pl.col("clean") & (pl.col("RatecodeID") == 1) & pl.col("fare").is_between(2.5, 100))
     lost = trips.filter(pl.col("clean") & pl.col("VendorID").is_null() & pl.col("fare").is_between(2.5, 150))
@@ -44,7 +45,9 @@ def fit_money(trips: pl.DataFrame, cluster: Ints) -> Figures:
         "negotiated_fare": quantiles_of(negotiated["fare"].to_numpy(), 2),
         "negotiated": [_share(ordinary == 5), _share(short["RatecodeID"] == 5)],
         **_surcharges(trips),
-        "unrecorded_tip": [_share(lost.filter(regime=r)["tip"] > 0) for r in (0, 1)],
+        "unrecorded_tip": quantiles_of(lost.filter(pl.col("tip") > 0)["tip"].to_numpy(), 2),
+        "card_miles_bands": list(CARD_MILES_BANDS),
+        "card_log_odds": card_by_miles.tolist(),
         "unrecorded_meter": lost_meter,
         "unrecorded_meter_noise": lost_noise,
     }
@@ -97,13 +100,27 @@ def flat_fare_zones(trips: pl.DataFrame) -> Ints:
     return (share > 0.5).astype(np.int64)
 
 
-def card_log_odds(trips: pl.DataFrame) -> Floats:
-    """Return, per pick-up zone, the log-odds of card against cash relative to all trips, shrunk."""
+def card_log_odds(trips: pl.DataFrame) -> tuple[Floats, Floats]:
+    """Return the log-odds of card against cash by pick-up zone and by band of distance, relative to the whole.
+
+    Additive logistic regression, by Newton steps on one group of indicators after the other, shrunk.
+    """
     paid = trips.filter(pl.col("clean") & pl.col("payment_type").is_in([1, 2]))
     card = (paid["payment_type"] == 1).to_numpy().astype(float)
-    zone, mean = paid["pu"].to_numpy(), float(card.mean())
-    share = (np.bincount(zone, card, ZONES) + _PRIOR * mean) / (np.bincount(zone, minlength=ZONES) + _PRIOR)
-    return np.asarray((np.log(share / (1 - share)) - np.log(mean / (1 - mean))).round(3))
+    keys = (paid["pu"].to_numpy(), miles_band(paid))
+    odds = [np.zeros(ZONES), np.zeros(len(CARD_MILES_BANDS))]
+    level = float(np.log(card.mean() / (1 - card.mean())))
+    for _ in range(30):
+        for key, values in zip(keys, odds, strict=True):
+            share = 1 / (1 + np.exp(-(level + odds[0][keys[0]] + odds[1][keys[1]])))
+            slope = np.bincount(key, card - share, len(values)) - _PRIOR / 4 * values
+            values += slope / (np.bincount(key, share * (1 - share), len(values)) + _PRIOR / 4)
+    return odds[0].round(3), odds[1].round(3)
+
+
+def miles_band(trips: pl.DataFrame) -> Ints:
+    """Return the band of `CARD_MILES_BANDS` of each distance, (n,)."""
+    return np.asarray(np.searchsorted(CARD_MILES_BANDS[:-1], trips["miles"].to_numpy()), dtype=np.int64)
 
 
 def fit_dirt(trips: pl.DataFrame) -> Figures:

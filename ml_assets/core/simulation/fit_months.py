@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from ml_assets.core.simulation.figures import DIRTY_KINDS
+from ml_assets.core.simulation.fit_money import miles_band
 from ml_assets.core.simulation.sampling import Floats
 
 _VENDORS = (1, 2, 4)
@@ -15,13 +16,13 @@ _PASSENGERS = 8
 _DAY_PRIOR = 20.0
 
 
-def fit_months(trips: pl.DataFrame, card_log_odds: Floats) -> dict[str, dict[str, Any]]:
-    """Measure the monthly figures on `trips` as prepared by `fit_table.prepare`; `card_log_odds` is by zone."""
+def fit_months(trips: pl.DataFrame, card_by_zone: Floats, card_by_miles: Floats) -> dict[str, dict[str, Any]]:
+    """Measure the monthly figures on `trips` as prepared by `fit_table.prepare`, given the odds of a card."""
     parts = sorted(trips.group_by("month"), key=lambda part: str(part[0]))
-    return {str(key): _month(str(key), part, card_log_odds) for (key,), part in parts}
+    return {str(key): _month(str(key), part, card_by_zone, card_by_miles) for (key,), part in parts}
 
 
-def _month(key: str, trips: pl.DataFrame, card_log_odds: Floats) -> dict[str, Any]:
+def _month(key: str, trips: pl.DataFrame, card_by_zone: Floats, card_by_miles: Floats) -> dict[str, Any]:
     clean = trips.filter("clean")
     recorded = trips.filter(pl.col("VendorID").is_not_null())
     paid = [recorded.filter(pl.col("payment_type") == code).height for code in (1, 2, 3, 4)]
@@ -40,7 +41,8 @@ def _month(key: str, trips: pl.DataFrame, card_log_odds: Floats) -> dict[str, An
         "vendors": _shares(vendors),
         "passengers": [_shares(row) if sum(row) else _shares(passengers[1]) for row in passengers],
         "payments": _shares(paid),
-        "card_log_odds": [_card_level(recorded, card_log_odds)],
+        "card_log_odds": [_card_level(recorded, card_by_zone, card_by_miles)],
+        "unrecorded_tipped": _tipped(trips.filter("unrecorded")),
         "stored": [round(float(stored.cast(pl.Float64).sum()) / max(len(stored), 1), 4)],
         "clean": [round(clean.height / trips.height, 4)],
         "speed_mph": _quartiles((60 * clean["miles"] / clean["minutes"]).to_numpy()),
@@ -50,16 +52,21 @@ def _month(key: str, trips: pl.DataFrame, card_log_odds: Floats) -> dict[str, An
     }
 
 
-def _card_level(recorded: pl.DataFrame, card_log_odds: Floats) -> float:
-    """Return the log-odds that, on top of those of the zones, give the share of cards of the month."""
+def _card_level(recorded: pl.DataFrame, by_zone: Floats, by_miles: Floats) -> float:
+    """Return the log-odds that, on top of those of zones and distances, give the share of cards of the month."""
     paid = recorded.filter(pl.col("payment_type").is_in([1, 2]))
-    zone, target = card_log_odds[paid["pu"].to_numpy()], float((paid["payment_type"] == 1).sum())
+    known = by_zone[paid["pu"].to_numpy()] + by_miles[miles_band(paid)]
+    target = float((paid["payment_type"] == 1).sum())
     low, high = -6.0, 6.0
     for _ in range(40):
         middle = (low + high) / 2
-        expected = float((1 / (1 + np.exp(-middle - zone))).sum())
+        expected = float((1 / (1 + np.exp(-middle - known))).sum())
         low, high = (middle, high) if expected < target else (low, middle)
     return round(middle, 3)
+
+
+def _tipped(unrecorded: pl.DataFrame) -> list[float]:
+    return [round(unrecorded.filter(pl.col("tip") > 0).height / max(unrecorded.height, 1), 4)]
 
 
 def _days(key: str, trips: pl.DataFrame) -> list[int]:

@@ -91,7 +91,8 @@ def fit_table(trips: pl.DataFrame, pandemic_from: date, seed: int) -> dict[str, 
     lost = keys.unrecorded
     mix = _fit_mix(keys, ~lost, TRIP_TYPES, keys.segment, segments, seed)
     odd = _fit_mix(keys, lost, UNRECORDED_TYPES, keys.segment // 2, len(keys.months), seed)
-    months = fit_months(trips, card_log_odds(trips))
+    card_by_zone, card_by_miles = card_log_odds(trips)
+    months = fit_months(trips, card_by_zone, card_by_miles)
     for number, key in enumerate(keys.months):
         both = slice(2 * number, 2 * number + 2)
         months[key] |= {
@@ -105,7 +106,7 @@ def fit_table(trips: pl.DataFrame, pandemic_from: date, seed: int) -> dict[str, 
         "format": FORMAT,
         "pandemic_from": pandemic_from.isoformat(),
         **change_days(trips),
-        "zones": _zones(trips, zone_map, cluster),
+        "zones": _zones(trips, zone_map, cluster, card_by_zone),
         "mix": {
             "pickup": mix.pickup.tolist(),
             "dropoff": mix.dropoff.tolist(),
@@ -115,7 +116,7 @@ def fit_table(trips: pl.DataFrame, pandemic_from: date, seed: int) -> dict[str, 
             "unrecorded_hours": odd.hours.tolist(),
         },
         "speed": _speed(tables) | _spread(keys, off, rest, zone_map),
-        "money": fit_money(trips, cluster),
+        "money": fit_money(trips, cluster, card_by_miles),
         "dirt": fit_dirt(trips),
         "volume": {"hour_of_week": hour_volume(trips)},
         "months": months,
@@ -207,7 +208,7 @@ def _days(effects: Floats, keys: _Keys, month: str) -> list[float]:
     return [float(e) for e in effects[begin : (after - keys.first).days].round(3)]
 
 
-def _zones(trips: pl.DataFrame, zone_map: ZoneMap, cluster: Ints) -> dict[str, Any]:
+def _zones(trips: pl.DataFrame, zone_map: ZoneMap, cluster: Ints, card_by_zone: Floats) -> dict[str, Any]:
     return {
         "x_miles": zone_map.x.tolist(),
         "y_miles": zone_map.y.tolist(),
@@ -216,5 +217,5 @@ def _zones(trips: pl.DataFrame, zone_map: ZoneMap, cluster: Ints) -> dict[str, A
         "cluster": cluster.tolist(),
         "flat_fare": flat_fare_zones(trips).tolist(),
         "surcharged": surcharged_zones(trips).tolist(),
-        "card_log_odds": card_log_odds(trips).tolist(),
+        "card_log_odds": card_by_zone.tolist(),
     }

@@ -46,9 +46,10 @@ def bill(trips: Trips, plan: Plan, rng: np.random.Generator) -> Bill:
     rows = len(trips.miles)
     flags, money, look = trips.flags, plan.calibration.money, plan.tables
     rate = _rate_codes(trips, plan, rng)
-    payment = _payments(trips, plan, rng)
     regime = plan.regime[trips.hour]
     fare = _fares(trips, rate, plan, rng)
+    band = np.searchsorted(money.tip_fare_bands[:-1], fare)
+    payment = _payments(trips, plan, rng)
 
     week_hour = plan.hour_of_week[trips.hour]
     rush = hours.RUSH_EXTRA[week_hour]
@@ -74,11 +75,11 @@ def bill(trips: Trips, plan: Plan, rng: np.random.Generator) -> Bill:
 
     shown = np.where(first | (surcharge < 0), 0.0, surcharge)
     before_tip = fare + extra + mta_tax + tolls + _IMPROVEMENT + shown
-    band = np.searchsorted(money.tip_fare_bands[:-1], fare)
     tip_table = (regime * len(money.tip_fare_bands) + band) << NOISE_BITS
     tip = np.where(payment == 1, look.tip_share[tip_table + slots(rng, rows, NOISE_BITS)] * before_tip, 0.0)
     at = np.flatnonzero(flags.unrecorded)
-    tip[at] = 0.2 * before_tip[at] * chance(rng, len(at), money.unrecorded_tip[regime[at]])
+    tipped = chance(rng, len(at), float(plan.figures.unrecorded_tipped[0]))
+    tip[at] = np.where(tipped, look.unrecorded_tip[slots(rng, len(at), NOISE_BITS)], 0.0)
     result = Bill(
         rate_code=rate,
         payment=payment,
@@ -114,10 +115,17 @@ def _rate_codes(trips: Trips, plan: Plan, rng: np.random.Generator) -> npt.NDArr
 
 
 def _payments(trips: Trips, plan: Plan, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
+    """Return the payment codes; long trips are paid by card more often.
+
+    Distance and not the fare decides, so that a change of speed leaves this input of other models alone.
+    """
     rows, flags = len(trips.miles), trips.flags
     free, disputed = plan.figures.payments[2:]
-    log_odds = plan.figures.card_log_odds + plan.calibration.zones.card_log_odds
-    payment = np.where(chance(rng, rows, (1 / (1 + np.exp(-log_odds)))[trips.pickup]), 1, 2).astype(np.uint8)
+    band = np.searchsorted(plan.calibration.money.card_miles_bands[:-1], trips.miles)
+    by_zone = plan.figures.card_log_odds + plan.calibration.zones.card_log_odds
+    log_odds = np.add.outer(by_zone, plan.calibration.money.card_log_odds)
+    card = (1 / (1 + np.exp(-log_odds)))[trips.pickup, band]
+    payment = np.where(chance(rng, rows, card), 1, 2).astype(np.uint8)
     odd = rng.random(rows, dtype=np.float32)
     payment[odd < free + disputed] = 4
     payment[odd < free] = 3

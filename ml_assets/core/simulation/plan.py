@@ -51,6 +51,7 @@ class Tables:
     unrecorded_meter_noise: Singles
     negotiated_fare: Singles
     toll_other: Singles
+    unrecorded_tip: Singles
     tip_share: Singles  # regime, fare band, slot
 
 
@@ -100,6 +101,7 @@ def tables(calibration: Calibration) -> Tables:
         unrecorded_meter_noise=one(money.unrecorded_meter_noise),
         negotiated_fare=one(money.negotiated_fare),
         toll_other=one(money.toll_other),
+        unrecorded_tip=one(money.unrecorded_tip),
         tip_share=one(money.tip_share),
     )
 

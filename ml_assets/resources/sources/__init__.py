@@ -1,8 +1,9 @@
 """Where raw rows come from, behind one small interface: `Source` in `interface`.
 
 - what a `source:` in a defs.yaml may say: `config`, `injections` (drift to add to simulated trips)
-- files of any number, local or remote, Parquet or CSV: `files`; where they are `locating`, how their names
-  contain time `templates`, how they are read `parquet_files` and `csv_files`
+- files of any number, local or remote, Parquet or CSV: `files`, `file_table`; where they are: `locating`,
+  `remote_files`; how their names contain time: `templates`; how they are read: `parquet_files` (damage that
+  hides: `parquet_statistics`), `csv_files`
 - a database: `sql`; its URL and secrets `sql_url`, its rows as typed columns `sql_rows`
 - trips made up: `simulated`
 - what all share: `conforming` (columns and types against what is expected, without loss), `windowing` (rows

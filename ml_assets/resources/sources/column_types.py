@@ -92,13 +92,30 @@ def converted(
     arrow_says = ""
     if formatted is None and _arrow_is_exact(column.type, target):
         try:
-            return Converted(pc.cast(column, target))
+            return Converted(_cast(column, target))
         except pa.ArrowInvalid as error:
             arrow_says = str(error)
     result = _by_rules(column, pl.String() if target == pa.large_string() else wanted, formatted)
     if result.fault is None and arrow_says and not _is_text(column.type):
         return Converted(column, arrow_says)
     return result if result.fault is not None else Converted(pc.cast(result.values, target))
+
+
+def _cast(column: "pa.Array", target: "pa.DataType") -> "pa.Array":
+    """Arrow's checked cast; whole numbers may be written as text with a fraction of zero."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    try:
+        return pc.cast(column, target)
+    except pa.ArrowInvalid:
+        if not (_is_text(column.type) and pa.types.is_integer(target)):
+            raise
+        numbers = pc.cast(column, pa.float64())
+        bounds = pc.min_max(numbers).as_py()
+        if not -(2**53) < bounds["min"] <= bounds["max"] < 2**53:  # digits may be lost on the way
+            raise
+        return pc.cast(numbers, target)
 
 
 def _by_rules(column: "pa.Array", wanted: "pl.DataType", datetime_format: str | None) -> Converted:

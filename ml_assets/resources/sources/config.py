@@ -92,6 +92,8 @@ class FilesSourceConfig(BaseModel):
 
     @model_validator(mode="after")
     def _meaningful(self) -> "FilesSourceConfig":
+        if "{{" in self.path:
+            return self  # `{{ env.NAME }}` is filled in later, and the filled-in path judged then
         unknown = placeholders(self.path) - set(UNITS)
         if unknown:
             raise ValueError(f"path: unknown placeholders {sorted(unknown)}; known are {sorted(UNITS)}")

@@ -9,6 +9,7 @@ from typing import Any
 from ml_assets.core.errors import SourceUnreadable
 from ml_assets.core.windows import Window
 from ml_assets.resources.sources.locating import LocalCopy
+from ml_assets.resources.sources.parquet_statistics import GroupStatistics
 from ml_assets.resources.sources.windowing import Block
 
 BATCH_ROWS = 131_072
@@ -34,7 +35,7 @@ class ParquetReader:
         self._refuse_foreign()
         try:
             self._parquet = pq.ParquetFile(file.path, page_checksum_verification=True)
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, ValueError) as error:
             raise self._unreadable(f"metadata that can't be read: {error}") from error
         self.schema: pa.Schema = self._parquet.schema_arrow
 
@@ -52,11 +53,14 @@ class ParquetReader:
 
         try:
             for group, first in self._groups(within):
+                statistics = GroupStatistics(self._parquet.metadata.row_group(group))
                 for batch in self._parquet.iter_batches(BATCH_ROWS, row_groups=[group], columns=columns):
                     batch.validate(full=True)  # text that is not UTF-8 would reach polars unchecked
+                    statistics.see(batch)
                     yield Block(batch, first, where=self.file.name)
                     first += len(batch)
-        except (pa.ArrowException, OSError) as error:
+                self._refuse(statistics.contradictions())
+        except (pa.ArrowException, OSError, ValueError) as error:
             raise self._unreadable(f"a damaged page: {error}") from error
 
     def close(self) -> None:
@@ -81,6 +85,10 @@ class ParquetReader:
             )
         if not head.startswith(MAGIC):
             raise self._unreadable(f"{kind_of(head)} ({self.file.bytes:,} bytes)")
+
+    def _refuse(self, contradictions: Sequence[str]) -> None:
+        if contradictions:
+            raise self._unreadable(f"damaged values: {'; '.join(contradictions)}, as the file's own statistics say")
 
     def _unreadable(self, found: str) -> SourceUnreadable:
         return SourceUnreadable(

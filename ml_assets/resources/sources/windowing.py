@@ -45,7 +45,12 @@ class Block:
         naive = wall_clock(times)
         start, end = (pa.scalar(t, pa.timestamp("us")) for t in (window.start, window.end))
         kept = pc.indices_nonzero(pc.and_(pc.greater_equal(naive, start), pc.less(naive, end)))
-        return Block(self.batch.take(kept), self.first, kept, self.where)
+        if not len(kept):
+            return Block(self.batch.slice(0, 0), self.first, kept, self.where)
+        begin = kept[0].as_py()
+        together = kept[-1].as_py() - begin + 1 == len(kept)  # sorted sources: no copy
+        batch = self.batch.slice(begin, len(kept)) if together else self.batch.take(kept)
+        return Block(batch, self.first, kept, self.where)
 
 
 def wall_clock(times: "pa.Array") -> "pa.Array":

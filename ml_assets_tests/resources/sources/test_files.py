@@ -198,6 +198,15 @@ def test_integers_beyond_the_digits_of_a_float_are_refused(tmp_path):
     refused(SourceSchemaError, source(tmp_path), tmp_path, "column miles", expected={"miles": pl.Float64()})
 
 
+def test_whole_numbers_in_csv_keep_every_digit(tmp_path):
+    great = 2**53 + 1
+    (tmp_path / "2019-03.csv").write_text(f"a,b\n1.0,2.0\n{great},3\n,-4.00\n")
+    src = source(tmp_path, "{year}-{month}.csv")
+    got, _ = fetch(src, tmp_path, expected={"a": pl.Int64(), "b": pl.Int8()})
+    assert got.rows() == [(1, 2), (great, 3), (None, -4)]
+    refused(SourceSchemaError, src, tmp_path, "String '-4.00' in row 3", expected={"b": pl.UInt8()})
+
+
 def test_csv_knobs_change_what_is_read(tmp_path):
     (tmp_path / "2019-03.csv").write_bytes(
         '\ufeffAt;Miles;x;y;Code\n03/01/2019 01:02:03 PM; 1.5 ;-;+7;007\n03/02/2019 01:02:03 AM;?;3;-;""\n'.encode()

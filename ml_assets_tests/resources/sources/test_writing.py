@@ -66,7 +66,8 @@ from ml_assets.core.windows import Window
 from ml_assets.resources.sources.interface import FilesSourceConfig, make_source
 folder = Path(sys.argv[1])
 source = make_source(FilesSourceConfig(kind="files", path="{year}.csv"), folder)
-source.fetch(Window("2019", datetime(2019, 1, 1), datetime(2020, 1, 1)), folder / "out", {"a": pl.Int64(), "b": pl.Float64()})
+window = Window("2019", datetime(2019, 1, 1), datetime(2020, 1, 1))
+source.fetch(window, folder / "out", {"a": pl.Int64(), "b": pl.Float64()})
 print(hashlib.sha256((folder / "out").read_bytes()).hexdigest())
 """
     (tmp_path / "2019.csv").write_text("a,b,c\n" + "".join(f"{n}, {n}.5,x{n % 9}\n" for n in range(50_000)))

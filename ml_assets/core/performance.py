@@ -1,0 +1,85 @@
+"""How right the scores of a partition were, on the labels known by its end.
+
+How metrics are computed is in `evaluation`; where scores come from is in `scoring`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import polars as pl
+
+from ml_assets.core.errors import ContractError
+from ml_assets.core.evaluation import by_slice, regression_metrics
+from ml_assets.core.features import EVENT_AT, LABEL, LABEL_KNOWN_AT, ROW_NUMBER, SLICE_PREFIX
+from ml_assets.core.scoring import CONTENDERS
+
+
+@dataclass(frozen=True)
+class Performance:
+    """The realised error of one partition.
+
+    Args:
+        rows: rows scored.
+        rows_mature: rows whose label was known by the partition's end; the metrics are over these.
+        metrics: contender -> metric -> value, in the label's unit; empty where nothing was scored.
+        slices: slice column -> value -> contender -> value of `metric`, with `rows`.
+        bundle: the champion that scored; None where nothing was scored.
+    """
+
+    rows: int
+    rows_mature: int
+    metrics: dict[str, dict[str, float]]
+    slices: dict[str, dict[str, dict[str, float]]]
+    bundle: str | None
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "rows": self.rows,
+            "rows_mature": self.rows_mature,
+            "metrics": self.metrics,
+            "slices": self.slices,
+            "bundle": self.bundle,
+        }
+
+
+def measure(
+    features: pl.LazyFrame, predictions: pl.LazyFrame, *, known_by: datetime, metric: str, slices: Sequence[str]
+) -> Performance:
+    """Compare scores with the labels known by an instant.
+
+    Args:
+        features: the partition's features table.
+        predictions: the partition's predictions table.
+        known_by: the instant; a label known later does not count.
+        metric: the metric of the slices.
+        slices: columns stored in the features table by which the error is broken down.
+
+    Raises:
+        ContractError: predictions are not of these features.
+    """
+    scored = predictions.collect(engine="streaming")
+    if scored.is_empty():
+        return Performance(0, 0, {}, {}, None)
+    columns = [ROW_NUMBER, EVENT_AT, LABEL, LABEL_KNOWN_AT, *(SLICE_PREFIX + s for s in slices)]
+    labelled = features.select(columns).collect(engine="streaming")
+    both = scored.join(labelled, on=[ROW_NUMBER, EVENT_AT], how="inner", validate="1:1", maintain_order="left")
+    if not both.height == scored.height == labelled.height:
+        raise ContractError(
+            "predictions of a partition",
+            found=f"{scored.height} scores for {labelled.height} rows of features, {both.height} of which match",
+            expected="one score for each row",
+            cure="materialize predictions again for this partition, then performance",
+        )
+    mature = both.filter(pl.col(LABEL).is_not_null() & (pl.col(LABEL_KNOWN_AT) <= known_by))
+    label = mature[LABEL].to_numpy()
+    scores = {who: mature[column].to_numpy() for who, column in CONTENDERS.items()}
+    return Performance(
+        rows=both.height,
+        rows_mature=mature.height,
+        metrics={who: regression_metrics(label, p) for who, p in scores.items()} if mature.height else {},
+        slices={s: by_slice(mature[SLICE_PREFIX + s], label, scores, metric) for s in slices},
+        bundle=scored["model_version"][0],
+    )

@@ -1,0 +1,221 @@
+"""The whole graph in a tiny world: small simulated months, through the real definitions and a real instance."""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+import pytest
+
+from ml_assets import components
+from ml_assets.core.errors import ConfigError, TrainingError
+from ml_assets.core.releases import live
+from ml_assets.replay import Replay, RunFailed
+from ml_assets.resources.history import latest
+from ml_assets.summarize import summarize
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+ROWS = 1500
+TABLE = {
+    "type": "ml_assets.components.Table",
+    "attributes": {
+        "name": "rides",
+        "source": {"kind": "simulated", "rows": ROWS},
+        "partitions": {"cadence": "monthly", "start": "2018-01-01", "end": "2018-09-01"},
+        "event_time": "pickup_at",
+        "schema": "schema:Trip",
+    },
+}
+PIPELINE = {
+    "type": "ml_assets.components.Pipeline",
+    "attributes": {
+        "name": "duration",
+        "table": "rides",
+        "label": {"column": "trip_minutes", "known_at": "dropoff_at"},
+        "features": "features:FEATURES",
+        "model": {"window": 3, "threads": 1, "params": {"trees": 30}},
+        "evaluation": {"slices": ["pickup_weekday"]},
+    },
+}
+
+
+class World:
+    """A project, a data folder and an instance."""
+
+    def __init__(self, project, instance: dg.DagsterInstance) -> None:
+        self.project, self.instance = project, instance
+        shutil.copy(REPOSITORY / "ml_assets/defs/trips/schema.py", project.folder)
+        shutil.copy(REPOSITORY / "ml_assets/defs/trip_duration/features.py", project.folder)
+
+    def replay(self, last: str | None = None, table: dict = TABLE, pipeline: dict = PIPELINE) -> Replay:
+        definitions = self.project.load(table, pipeline)
+        tree = dg.ComponentTree.for_project(self.project.root)
+        [component] = tree.get_all_components(components.Pipeline)
+        return Replay(component.on_its_table(tree), definitions, self.instance, None, last)
+
+
+@pytest.fixture
+def world(project, tmp_path, monkeypatch):
+    monkeypatch.setenv("ML_ASSETS_DATA", str(tmp_path / "data"))
+    monkeypatch.delenv("ML_ASSETS_SOURCE", raising=False)
+    with dg.DagsterInstance.ephemeral(str(tmp_path)) as instance:
+        yield World(project, instance)
+
+
+def test_history_replayed(world):
+    replay = world.replay()
+    steps = [(s.partition, s.what) for s in replay.steps()]
+    follows = [p for p, what in steps if what == "follow"]
+    assert follows == [f"2018-0{m}" for m in range(1, 9)]
+    assert [p for p, what in steps if what == "train"] == ["2018-03", "2018-06"]
+
+    summary = summarize(replay, 1.0)
+    assert summary.accounted()
+    assert [p.rows_raw for p in summary.partitions] == [ROWS] * 8
+    assert all(p.rows_quarantined > 0 for p in summary.partitions)
+    scored = [p for p in summary.partitions if p.metric is not None]
+    assert [p.partition for p in scored] == [f"2018-0{m}" for m in range(4, 9)]
+    assert all(p.metric < 0.8 * p.metric_naive for p in scored)
+    first, second = summary.trainings
+    assert (first.as_of, first.decision, second.as_of, second.decision) == ("2018-03", "promote", "2018-06", "promote")
+    assert {p.champion for p in scored[:3]} == {first.bundle}
+    assert {p.champion for p in scored[3:]} == {second.bundle}
+    assert all(p.metric == p.metric_never_retrained for p in scored[:3])
+    assert all(p.metric != p.metric_never_retrained for p in scored[3:])
+
+    check_what_is_stored(replay)
+    check_what_is_told(world.instance)
+    assert list(world.replay().steps()) == []
+
+
+def check_what_is_stored(replay):
+    store = replay.store
+    key = replay.pipeline.key
+    raw, validated, quarantine = (store.scan(key(n), "2018-02").collect() for n in ("raw", "validated", "quarantine"))
+    assert raw.height == validated.height + quarantine.height
+    numbers = pl.concat([validated["row_number"], quarantine["row_number"]]).sort()
+    assert numbers.to_list() == list(range(ROWS))
+    assert quarantine["broken_rules"].list.len().min() >= 1
+    for noun in ("raw", "validated", "features", "predictions"):
+        path = Path(str(store.path(key(noun), "2018-05")))
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == latest(replay.instance, key(noun))["2018-05"].data_version
+    manifest = store.record(key("training_set"), "2018-06")
+    assert list(manifest["partitions"]) == ["2018-04", "2018-05", "2018-06"]
+    assert manifest["split"]["holdout"][1] == "2018-07-01T00:00:00"
+    predictions = store.scan(key("predictions"), "2018-05").collect()
+    features = store.scan(key("features"), "2018-05").collect()
+    assert predictions["row_number"].equals(features["row_number"])
+    assert live(replay.ledger.events("duration")).as_of == "2018-06"
+
+
+def check_what_is_told(instance):
+    tables = {"rides/raw", "rides/validated", "rides/quarantine", "duration/features", "duration/predictions"}
+    pictures = {"rides/validated", "duration/candidate", "duration/evaluation", "duration/performance"}
+    for key in instance.all_asset_keys():
+        record = instance.fetch_materializations(key, limit=1).records[0].asset_materialization
+        name, metadata = key.to_user_string(), record.metadata
+        assert "sha256" in metadata, name
+        if name in tables:
+            assert metadata["dagster/row_count"].value > 0, name
+            assert metadata["dagster/column_schema"].value.columns, name
+        if name in pictures:
+            shown = [v for v in metadata.values() if isinstance(v, dg.MarkdownMetadataValue) and "image/png" in v.value]
+            assert shown, name
+        assert len(json.dumps({k: str(v.value) for k, v in metadata.items()})) < 400_000, name
+
+
+def test_the_same_inputs_give_the_same_bundles_and_versions(world, tmp_path, monkeypatch):
+    first = world.replay("2018-04")
+    list(first.steps())
+    monkeypatch.setenv("ML_ASSETS_DATA", str(tmp_path / "again"))
+    with dg.DagsterInstance.ephemeral(str(tmp_path / "again")) as other:
+        second = Replay(first.pipeline, world.project.load(TABLE, PIPELINE), other, None, "2018-04")
+        list(second.steps())
+        for noun in ("raw", "validated", "quarantine", "features", "training_set", "candidate", "evaluation", "predictions"):
+            key = first.pipeline.key(noun)
+            versions = [{p: m.data_version for p, m in latest(i, key).items()} for i in (world.instance, other)]
+            assert versions[0] == versions[1], noun
+
+
+def test_a_stopped_replay_goes_on_where_it_was(world):
+    steps = world.replay().steps()
+    done = [next(steps) for _ in range(4)]
+    steps.close()
+    rest = list(world.replay().steps())
+    assert [(s.partition, s.what) for s in done + rest].count(("2018-03", "train")) == 1
+    assert len(done + rest) == 10
+
+
+def test_a_changed_source_makes_again_what_depends_on_it_and_nothing_else(world, tmp_path):
+    from ml_assets.resources.sources.simulated import write_tlc_files
+
+    files = tmp_path / "files"
+    months = ["2018-01", "2018-02", "2018-03", "2018-04", "2018-05"]
+    list(write_tlc_files(files, months, ROWS, 0))
+    source = {"kind": "files", "path": str(files / "yellow_tripdata_{year}-{month}.parquet")}
+    table = {**TABLE, "attributes": {**TABLE["attributes"], "source": source}}
+    list(world.replay(table=table).steps())
+    list(write_tlc_files(files, ["2018-05"], ROWS, 1))
+    again = [(s.partition, s.what) for s in world.replay(table=table).steps()]
+    assert again == [("2018-05", "follow")]
+    list(write_tlc_files(files, ["2018-02"], ROWS, 1))
+    again = [(s.partition, s.what) for s in world.replay(table=table).steps()]
+    assert again == [("2018-02", "follow"), ("2018-03", "train"), ("2018-04", "follow"), ("2018-05", "follow")]
+
+
+def test_a_failed_partition_is_named_and_what_was_stored_stays(world, tmp_path):
+    from ml_assets.resources.sources.simulated import write_tlc_files
+
+    files = tmp_path / "files"
+    list(write_tlc_files(files, ["2018-01", "2018-02"], ROWS, 0))
+    source = {"kind": "files", "path": str(files / "yellow_tripdata_{year}-{month}.parquet")}
+    table = {**TABLE, "attributes": {**TABLE["attributes"], "source": source}}
+    list(world.replay(table=table).steps())
+    stored = world.replay(table=table).store
+    before = stored.sha256(dg.AssetKey(["rides", "raw"]), "2018-02")
+    broken = files / "yellow_tripdata_2018-02.parquet"
+    broken.write_bytes(broken.read_bytes()[:2000])
+    with pytest.raises(RunFailed, match="rides__raw") as caught:
+        list(world.replay(table=table).steps())
+    said = str(caught.value)
+    assert "2018-02" in said
+    assert "yellow_tripdata_2018-02.parquet" in said
+    assert "cure" in said
+    assert stored.sha256(dg.AssetKey(["rides", "raw"]), "2018-02") == before
+
+
+def test_data_from_another_source_is_not_mixed(world):
+    list(world.replay("2018-01").steps())
+    source = {"kind": "files", "path": "rides-{year}-{month}.parquet"}
+    (world.project.folder / "rides-2018-01.parquet").write_bytes(b"")
+    table = {**TABLE, "attributes": {**TABLE["attributes"], "source": source}}
+    with pytest.raises(ConfigError, match="source of kind simulated"):
+        list(world.replay("2018-01", table=table).steps())
+
+
+def test_a_partition_outside_the_table_is_refused(world):
+    with pytest.raises(ConfigError, match="--through 2031-01"):
+        world.replay("2031-01")
+
+
+def test_too_little_history_is_refused_with_counts(world):
+    pipeline = {**PIPELINE, "attributes": {**PIPELINE["attributes"], "model": {"window": 3, "min_rows": 100_000}}}
+    with pytest.raises(RunFailed, match="needed: 100000") as caught:
+        list(world.replay("2018-03", pipeline=pipeline).steps())
+    assert isinstance(caught.value, RunFailed)
+    assert TrainingError.__name__ in str(caught.value)
+
+
+def test_the_release_asset_refuses_without_an_evaluation(world):
+    replay = world.replay()
+    job = replay.definitions.resolve_job_def("duration_train")
+    result = job.execute_in_process(
+        instance=world.instance,
+        partition_key="2018-03",
+        asset_selection=[dg.AssetKey(["duration", "champion"])],
+        raise_on_error=False,
+    )
+    assert not result.success
+    assert replay.ledger.events("duration") == []
