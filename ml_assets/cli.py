@@ -60,11 +60,7 @@ def demo(
       ml-assets demo --source ~/tlc --data data-tlc --through 2019-06
     """
     _use(data)
-    if source != "simulated" and not Path(source).expanduser().is_dir():
-        raise click.BadParameter(
-            f"{source!r} is no folder; expected `simulated` or a folder of files", param_hint="--source"
-        )
-    os.environ["ML_ASSETS_SOURCE"] = source
+    _read_from(source)
     from ml_assets.demo import demo as run_demo
 
     run_demo(pipeline, first=first, last=last, json_file=json_file)
@@ -83,14 +79,17 @@ def dev(port: int, source: str | None, data: Path | None) -> None:
     """
     _use(data)
     if source is not None:
-        os.environ["ML_ASSETS_SOURCE"] = source
+        _read_from(source)
     from ml_assets.resources.home import prepare_home
     from ml_assets.resources.settings import REPOSITORY
 
-    prepare_home()
-    os.chdir(REPOSITORY)
+    # From its own home: in a folder with a dagster.yaml that is not DAGSTER_HOME's, Dagster warns.
+    os.chdir(prepare_home())
+    # Dagster 1.13 warns that its own command will be replaced by `dg dev`, which is not installed with it.
+    os.environ["PYTHONWARNINGS"] = "ignore:Function `dev_command` is superseded"
     dagster = str(Path(sys.executable).with_name("dagster"))
-    os.execv(dagster, [dagster, "dev", "-w", "workspace.yaml", "-h", "127.0.0.1", "-p", str(port)])  # noqa: S606
+    workspace = str(REPOSITORY / "workspace.yaml")
+    os.execv(dagster, [dagster, "dev", "-w", workspace, "-h", "127.0.0.1", "-p", str(port)])  # noqa: S606
 
 
 @main.command()
@@ -118,6 +117,16 @@ def simulate(out: Path, months: str, rows: int, seed: int) -> None:
 def _use(data: Path | None) -> None:
     if data is not None:
         os.environ["ML_ASSETS_DATA"] = str(data.expanduser().resolve())
+
+
+def _read_from(source: str) -> None:
+    folder = Path(source).expanduser()
+    if source != "simulated" and not folder.is_dir():
+        raise click.BadParameter(
+            f"{source!r} is no folder; expected `simulated` or a folder of files", param_hint="--source"
+        )
+    # In full, since `ml-assets dev` changes the working folder.
+    os.environ["ML_ASSETS_SOURCE"] = source if source == "simulated" else str(folder.resolve())
 
 
 if __name__ == "__main__":

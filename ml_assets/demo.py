@@ -58,6 +58,7 @@ def _demo(pipeline_name: str, first: str | None, last: str | None, json_file: Pa
     where = reports.page(pipeline.name, "summary.json", text.encode())
     page = reports.page(pipeline.name, "report.html", render(summary, graph_url_hint="make dev").encode())
     if json_file is not None:
+        json_file.parent.mkdir(parents=True, exist_ok=True)
         json_file.write_text(text)
     if not summary.trainings:
         click.echo(

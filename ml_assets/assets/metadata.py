@@ -9,6 +9,7 @@ from ml_assets.assets.frames import LazyFrame
 from ml_assets.resources.storage import Staged, record_version
 
 PREVIEW_ROWS = 10
+SHOWN_DIGITS = 4
 T = TypeVar("T")
 
 if TYPE_CHECKING:
@@ -62,6 +63,10 @@ def _versioned(
             data_version=version,
             metadata={"sha256": version.value, **metadata},
         )
+
+
+def _readable(value: Any) -> Any:
+    return round(value, SHOWN_DIGITS) if isinstance(value, float) else value
 
 
 def row_count(frame: LazyFrame) -> int:

@@ -75,11 +75,7 @@ class Bundle:
         return lgb.Booster(model_str=self.model_text)
 
     def feature_frame(self, features: pl.DataFrame) -> pl.DataFrame:
-        """The columns that `predict` takes, out of a features table.
-
-        Raises:
-            ScoringError: some are not there.
-        """
+        """The columns that `predict` takes, out of a features table; it names those that are not there."""
         return features.select(s.name for s in self.specs if s.name in features.columns)
 
     def predict(self, frame: pl.DataFrame, *, threads: int = 1) -> Floats:

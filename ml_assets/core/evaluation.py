@@ -44,7 +44,8 @@ def regression_metrics(label: Floats, prediction: Floats) -> dict[str, float]:
         "bias": float(error.mean()),
     }
     spread = float(((label - label.mean()) ** 2).mean())
-    if spread > 0:
+    # The mean of equal labels may differ from them by rounding: a spread above 0 is not enough.
+    if label.min() < label.max() and spread > 0:
         metrics["r2"] = 1 - metrics["rmse"] ** 2 / spread
     if np.all(label != 0):
         metrics["mape"] = float((absolute / np.abs(label)).mean())
@@ -101,7 +102,7 @@ def paired_bootstrap(loss_a: Floats, loss_b: Floats, *, seed: int, draws: int = 
     means = []
     for _ in range(draws):
         weights = rng.poisson(1.0, size=groups)
-        means.append(weights @ sums / max(weights @ sizes, 1.0))
+        means.append(float(weights @ sums) / max(float(weights @ sizes), 1.0))
     tail = 100 * (1 - COVERAGE) / 2
     low, high = np.percentile(means, [tail, 100 - tail])
     return Interval(float(difference.mean()), float(low), float(high))
@@ -159,14 +160,19 @@ def evaluate(
 def by_slice(
     values: pl.Series, label: Floats, predictions: Mapping[str, Floats], metric: str
 ) -> dict[str, dict[str, float]]:
-    """Value of a slice column -> `rows`, and the metric of each contender on them."""
+    """Value of a slice column -> `rows`, and the metric of each contender on them; null counts as `missing`."""
     groups = pl.DataFrame({"value": values, "at": range(len(values))}).group_by("value").agg("at").sort("value")
-    found = {}
+    rows_of: dict[str, list[int]] = {}
     for value, at in groups.iter_rows():
-        rows = np.asarray(at)
-        scores = {who: regression_metrics(label[rows], p[rows])[metric] for who, p in predictions.items()}
-        found["missing" if value is None else _shown(value)] = {"rows": len(rows), **scores}
-    return found
+        # A source may itself write "missing".
+        rows_of.setdefault("missing" if value is None else _shown(value), []).extend(at)
+    return {
+        shown: {
+            "rows": len(rows),
+            **{who: regression_metrics(label[rows], p[rows])[metric] for who, p in predictions.items()},
+        }
+        for shown, rows in rows_of.items()
+    }
 
 
 def _shown(value: object) -> str:

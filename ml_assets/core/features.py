@@ -171,7 +171,8 @@ def _mistakes_of_dtype(feature: Feature, schema: pl.Schema) -> list[str]:
 
 
 def _dtype(feature: Feature, schema: pl.Schema) -> pl.DataType:
-    return pl.LazyFrame(schema=schema).select(feature.expr.alias(feature.name)).collect_schema()[feature.name]
+    # Computed on no rows: the schema alone says Int8 for the hour of an integer, without a word.
+    return pl.DataFrame(schema=schema).select(feature.expr.alias(feature.name)).schema[feature.name]
 
 
 def _value(feature: Feature, schema: pl.Schema) -> pl.Expr:

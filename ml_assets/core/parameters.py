@@ -1,7 +1,7 @@
 """Parameters of training, each with its unit and its bounds. What LightGBM does with them is in `training`."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import Field, asdict, dataclass, fields
 from typing import Any, Literal, Self, get_args
 
 from ml_assets.core.errors import ConfigError
@@ -60,7 +60,7 @@ class ModelParams:
     max_categories: int = 1000
 
     def __post_init__(self) -> None:
-        wrong = [w for f in fields(self) if f.name != "objective" for w in self._wrong(f.name, str(f.type))]
+        wrong = [w for f in fields(self) if f.name in _BOUNDS for w in _wrong(f, getattr(self, f.name))]
         if self.objective not in get_args(Objective):
             wrong.append(f"objective: {self.objective!r}, not one of {', '.join(get_args(Objective))}")
         elif self.alpha is not None and self.objective not in _ALPHA:
@@ -68,16 +68,6 @@ class ModelParams:
         elif self.objective == "quantile" and self.alpha is not None and self.alpha >= 1:
             wrong.append(f"alpha: {self.alpha}, not a quantile between 0 and 1")
         _refuse(wrong)
-
-    def _wrong(self, name: str, type_name: str) -> list[str]:
-        value = getattr(self, name)
-        if value is None and "None" in type_name:
-            return []
-        number = isinstance(value, int if type_name in ("int", "<class 'int'>") else int | float)
-        if not number or isinstance(value, bool):
-            return [f"{name}: {value!r}, not {'a whole number' if 'int' in type_name else 'a number'}"]
-        low, high = _BOUNDS[name]
-        return [] if low <= value <= high else [f"{name}: {value}, not in {low:g} to {high:g}"]
 
     @property
     def alpha_or_default(self) -> float | None:
@@ -99,6 +89,17 @@ class ModelParams:
     def to_json(self) -> dict[str, Any]:
         """As JSON."""
         return asdict(self)
+
+
+def _wrong(parameter: Field[Any], value: object) -> list[str]:
+    name, default = parameter.name, parameter.default
+    if value is None and default is None:
+        return []
+    whole = isinstance(default, int)
+    if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
+        return [f"{name}: {value!r}, not a {'whole ' if whole else ''}number"]
+    low, high = _BOUNDS[name]
+    return [] if low <= value <= high else [f"{name}: {value}, not in {low:g} to {high:g}"]
 
 
 def _refuse(wrong: list[str], *, expected: str = "values in bounds") -> None:

@@ -17,12 +17,14 @@ Floats = npt.NDArray[np.float64]
 
 # Okabe and Ito's palette: told apart with any kind of colour vision.
 COLORS = {
-    "candidate": "#0072B2", "champion": "#0072B2", "train": "#999999", "validation": "#0072B2",
+    "candidate": "#009E73", "champion": "#0072B2", "train": "#999999", "validation": "#0072B2",
     "never_retrained": "#E69F00", "naive": "#999999",
 }  # fmt: skip
 ACCENT = "#D55E00"
 DPI = 80
-MOST_BARS = 20
+MOST_BARS = 24
+"""As many as a day has hours."""
+MOST_LETTERS = 40
 
 
 def learning_curve(train: Sequence[float], validation: Sequence[float], best: int, *, loss: str) -> bytes:
@@ -40,14 +42,15 @@ def residuals(label: Floats, prediction: Floats, *, name: str, unit: str) -> byt
     """The distribution of errors, and predictions against true values; both cut at the outer 0.5 %."""
     figure, (left, right) = _figures(f"Residuals of {name}", 2)
     error = prediction - label
-    low, high = np.percentile(error, [0.5, 99.5])
-    left.hist(error, bins=60, range=(low, max(high, low + 1e-9)), color=COLORS["candidate"])
+    low, high = _apart(*np.percentile(error, [0.5, 99.5]))
+    left.hist(error, bins=60, range=(low, high), color=COLORS["candidate"])
     left.axvline(0, color=ACCENT, linewidth=1)
     left.set(xlabel=_with(unit, "predicted − true"), ylabel="rows")
-    top = max(float(np.percentile(label, 99.5)), 1e-9)
-    bottom = min(float(np.percentile(label, 0.5)), 0.0)
-    shown = (label <= top) & (prediction <= top)
-    right.hexbin(label[shown], prediction[shown], gridsize=40, mincnt=1, bins="log", cmap="Blues")
+    ends = np.percentile(np.stack([label, prediction]), [0.5, 99.5], axis=1)
+    bottom, top = _apart(min(ends[0].min(), 0.0), ends[1].max())
+    shown = (label >= bottom) & (label <= top) & (prediction >= bottom) & (prediction <= top)
+    extent = (bottom, top, bottom, top)
+    right.hexbin(label[shown], prediction[shown], gridsize=40, mincnt=1, bins="log", cmap="Blues", extent=extent)
     right.plot([bottom, top], [bottom, top], color=ACCENT, linewidth=1)
     right.set(xlabel=_with(unit, "true"), ylabel=_with(unit, "predicted"))
     return _png(figure)
@@ -55,19 +58,24 @@ def residuals(label: Floats, prediction: Floats, *, name: str, unit: str) -> byt
 
 def error_by_slice(slices: Mapping[str, Mapping[str, float]], *, column: str, metric: str, unit: str) -> bytes:
     """The metric of each contender per value of a slice column; the largest slices if there are many."""
-    largest = sorted(slices, key=lambda value: -slices[value]["rows"])[:MOST_BARS]
+    largest = set(sorted(slices, key=lambda value: -slices[value]["rows"])[:MOST_BARS])
     values = [v for v in slices if v in largest]
     contenders = [k for k in next(iter(slices.values()), {}) if k != "rows"]
-    figure, axes = _figure(f"Error by {column}", height=1.6 + 0.28 * len(values))
+    which = f", the {len(values)} largest of {len(slices):,} slices" if len(values) < len(slices) else ""
+    figure, axes = _figure(f"Error by {column}{which}", height=1.6 + 0.28 * len(values))
     thickness = 0.8 / max(len(contenders), 1)
     for i, who in enumerate(contenders):
         at = [row + i * thickness for row in range(len(values))]
         axes.barh(at, [slices[v][who] for v in values], thickness, color=COLORS.get(who, ACCENT), label=who)
     centre = 0.4 - thickness / 2
-    axes.set_yticks([r + centre for r in range(len(values))], [f"{v}  ({slices[v]['rows']:,.0f})" for v in values])
+    axes.set_yticks(
+        [r + centre for r in range(len(values))], [f"{_short(v)}  ({slices[v]['rows']:,.0f})" for v in values]
+    )
     axes.invert_yaxis()
-    axes.set(xlabel=_with(unit, metric), ylabel=f"{column} (rows)")
-    axes.legend(frameon=False)
+    axes.margins(y=0.02)
+    axes.set(xlabel=_with(unit, metric), ylabel=f"{_text(column)} (rows)")
+    if contenders:
+        figure.legend(loc="outside lower center", ncols=len(contenders), frameon=False)
     return _png(figure)
 
 
@@ -84,14 +92,15 @@ def error_over_time(
     at = range(len(partitions))
     for who, values in series.items():
         axes.plot(at, values, marker="o", markersize=3, color=COLORS.get(who, ACCENT), label=who.replace("_", " "))
-    for position in (partitions.index(key) + 0.5 for key in trained if key in partitions):
-        axes.axvline(position, color=ACCENT, linewidth=1, linestyle=":")
+    for i, key in enumerate(key for key in trained if key in partitions):
+        name = None if i else "new champion"
+        axes.axvline(partitions.index(key) + 0.5, color=ACCENT, linewidth=1, linestyle=":", label=name)
     step = max(1, len(partitions) // 12)
     axes.set_xticks(list(at)[::step], partitions[::step], rotation=45, ha="right")
     axes.set(ylabel=_with(unit, metric))
     axes.set_ylim(bottom=0)
     if series:
-        axes.legend(frameon=False)
+        figure.legend(loc="outside lower center", ncols=len(series) + 1, frameon=False)
     return _png(figure)
 
 
@@ -99,13 +108,15 @@ def quarantine_reasons(rows_by_rule: Mapping[str, int], rows: int) -> bytes:
     """How many rows broke each rule, and their share of the partition."""
     rules = sorted(rows_by_rule, key=lambda rule: -rows_by_rule[rule])[:MOST_BARS]
     figure, axes = _figure(f"Rows in quarantine, of {rows:,}", height=1.4 + 0.26 * len(rules))
-    axes.barh(rules, [rows_by_rule[r] for r in rules], color=ACCENT)
+    # At numbers, not at names: two rules that are shortened to the same text would share a bar.
+    axes.barh(range(len(rules)), [rows_by_rule[r] for r in rules], color=ACCENT)
+    axes.set_yticks(range(len(rules)), [_short(r) for r in rules])
     for i, rule in enumerate(rules):
         share = rows_by_rule[rule] / max(rows, 1)
         axes.annotate(f" {rows_by_rule[rule]:,} ({share:.2%})", (rows_by_rule[rule], i), va="center", fontsize=8)
     axes.invert_yaxis()
     axes.margins(x=0.25)
-    axes.set(xlabel="rows (a row that breaks several rules counts for each)")
+    figure.supxlabel("rows (a row that breaks several rules counts for each)", fontsize=10)
     return _png(figure)
 
 
@@ -113,7 +124,8 @@ def importance(shares: Mapping[str, float]) -> bytes:
     """Each feature's share of the loss that the trees took away (gain)."""
     names = sorted(shares, key=lambda name: -shares[name])[:MOST_BARS]
     figure, axes = _figure("Importance of features", height=1.4 + 0.26 * len(names))
-    axes.barh(names, [100 * shares[n] for n in names], color=COLORS["candidate"])
+    axes.barh(range(len(names)), [100 * shares[n] for n in names], color=COLORS["candidate"])
+    axes.set_yticks(range(len(names)), [_short(n) for n in names])
     axes.invert_yaxis()
     axes.set(xlabel="share of gain, %")
     return _png(figure)
@@ -129,20 +141,35 @@ def _figures(title: str, count: int, height: float = 3.6) -> "tuple[Figure, Any]
 
     figure = Figure(figsize=(7.2, height), dpi=DPI, layout="constrained")
     axes = figure.subplots(1, count, squeeze=False)[0]
-    figure.suptitle(title, fontsize=11)
+    figure.suptitle(_text(title), fontsize=11)
     for one in axes:
         one.spines[["top", "right"]].set_visible(False)
         one.tick_params(labelsize=8)
     return figure, axes
 
 
+def _apart(low: float, high: float) -> tuple[float, float]:
+    """Ends of an axis, far enough apart to be divided where all values are the same."""
+    room = 1e-6 * max(1.0, abs(low), abs(high))
+    return (low, high) if high - low > room else (low - room, high + room)
+
+
+def _short(name: str) -> str:
+    return _text(name if len(name) <= MOST_LETTERS else f"{name[: MOST_LETTERS - 1]}…")
+
+
 def _with(unit: str, what: str) -> str:
-    return f"{what}, {unit}" if unit else what
+    return _text(f"{what}, {unit}" if unit else what)
+
+
+def _text(given: str) -> str:
+    """Text as it is: between two dollar signs matplotlib would read a formula, and fail on most regular expressions."""
+    return given.replace("$", r"\$")
 
 
 def _png(figure: "Figure") -> bytes:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     out = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(out, metadata={"Software": None})  # type: ignore[no-untyped-call]
+    FigureCanvasAgg(figure).print_png(out, metadata={"Software": None})
     return out.getvalue()

@@ -2,14 +2,15 @@
 
 import json
 import os
+from pathlib import Path
 
 import dagster as dg
 
 from ml_assets.resources.settings import REPOSITORY, settings
 
 
-def prepare_home() -> None:
-    """Make DAGSTER_HOME under the data root and point this process to it.
+def prepare_home() -> Path:
+    """Make DAGSTER_HOME under the data root and point this process to it; returns it.
 
     Its `dagster.yaml` is this repository's, with the databases' folder in full.
     """
@@ -26,6 +27,7 @@ def prepare_home() -> None:
         scratch.write_text(ours)
         scratch.replace(theirs)
     os.environ["DAGSTER_HOME"] = str(home)
+    return home
 
 
 def instance() -> dg.DagsterInstance:

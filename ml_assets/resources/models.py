@@ -4,6 +4,7 @@ What a bundle is, is in `ml_assets.core.bundle`; its folder and how its hash is 
 """
 
 import tempfile
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,7 +50,7 @@ class Models(dg.ConfigurableResource):  # type: ignore[type-arg]
 def _load(root: str, sha256: str) -> "Bundle":
     from upath import UPath
 
-    from ml_assets.resources.bundle_files import load
+    from ml_assets.resources.bundle_files import MANIFEST, MODEL, load
 
     base = UPath(root)
     if not is_remote(base):
@@ -57,6 +58,8 @@ def _load(root: str, sha256: str) -> "Bundle":
     with tempfile.TemporaryDirectory() as scratch:
         target = Path(scratch) / sha256
         target.mkdir()
-        for file in base.joinpath(sha256).iterdir():
-            file.fs.get_file(file.path, str(target / file.name))
+        for name in (MANIFEST, MODEL):
+            # What is not there is missing in the copy as well, and `load` says so.
+            with suppress(FileNotFoundError):
+                base.fs.get_file((base / sha256 / name).path, str(target / name))
         return load(Path(scratch), sha256)

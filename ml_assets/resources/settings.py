@@ -37,11 +37,17 @@ def settings() -> Settings:
     data = Path(os.environ.get("ML_ASSETS_DATA") or REPOSITORY / "data").expanduser().resolve()
     return Settings(
         data=data,
-        store=os.environ.get("ML_ASSETS_STORE") or str(data / "store"),
-        models=os.environ.get("ML_ASSETS_MODELS") or str(data / "models"),
-        reports=os.environ.get("ML_ASSETS_REPORTS") or str(data / "reports"),
+        store=_root("ML_ASSETS_STORE", data / "store"),
+        models=_root("ML_ASSETS_MODELS", data / "models"),
+        reports=_root("ML_ASSETS_REPORTS", data / "reports"),
         ledger=os.environ.get("ML_ASSETS_LEDGER") or f"sqlite:///{data / 'ledger.db'}",
     )
+
+
+def _root(variable: str, default: Path) -> str:
+    told = (os.environ.get(variable) or str(default)).removeprefix("file://")
+    # In full, since `ml-assets dev` changes the working folder.
+    return told if "://" in told else str(Path(told).expanduser().resolve())
 
 
 def source_for(configured: SourceConfig) -> SourceConfig:
@@ -49,7 +55,7 @@ def source_for(configured: SourceConfig) -> SourceConfig:
 
     Only simulated sources are replaced: the folder holds the files that the simulation imitates.
     """
-    folder = os.environ.get("ML_ASSETS_SOURCE", "simulated")
+    folder = os.environ.get("ML_ASSETS_SOURCE") or "simulated"
     if folder == "simulated" or configured.kind != "simulated":
         return configured
     from ml_assets.resources.sources.interface import FilesSourceConfig

@@ -5,6 +5,7 @@ Data moves between assets as Polars lazy frames over Parquet (`ParquetIOManager`
 """
 
 import hashlib
+import io
 import json
 import tempfile
 import time
@@ -14,7 +15,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import dagster as dg
 
@@ -68,7 +69,7 @@ class Store(dg.ConfigurableResource):  # type: ignore[type-arg]
     def sha256(self, key: dg.AssetKey, partition: str) -> str:
         """SHA-256 of a stored partition's bytes: its data version."""
         with self.path(key, partition).open("rb") as f:
-            return hashlib.file_digest(f, "sha256").hexdigest()
+            return hashlib.file_digest(cast("io.BufferedReader", f), "sha256").hexdigest()
 
     def scan(self, key: dg.AssetKey, partition: str) -> "pl.LazyFrame":
         """A stored partition."""

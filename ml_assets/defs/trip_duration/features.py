@@ -82,6 +82,6 @@ FEATURES = [
         PICKUP.month(),
         kind="number",
         unit="month of the year",
-        description="season of the pick-up, 1 to 12: September and December are slower than July",
+        description="season of the pick-up, 1 to 12: trips take longer from September to November than in January",
     ),
 ]

@@ -1,0 +1,68 @@
+"""Vocabularies, the matrix, and frames that don't fit."""
+
+import numpy as np
+import polars as pl
+import pytest
+
+from ml_assets.core.encoding import FeatureSpec, encode, learn_specs
+from ml_assets.core.errors import ScoringError
+from ml_assets.core.features import Feature
+
+FEATURES = [
+    Feature("zone", pl.col("zone"), kind="category"),
+    Feature("miles", pl.col("miles"), kind="number", unit="miles"),
+]
+SPECS = (FeatureSpec("zone", "category", None, ("7", "9")), FeatureSpec("miles", "number", "miles"))
+
+
+def frame(zone=("9", "7", None, "new"), miles=(1.0, None, float("nan"), 4.0)) -> pl.DataFrame:
+    return pl.DataFrame({"zone": zone, "miles": miles}, schema={"zone": pl.String, "miles": pl.Float64})
+
+
+def test_codes_numbers_and_what_is_missing():
+    nan = float("nan")
+    np.testing.assert_array_equal(encode(frame(), SPECS), [[1, 1], [0, nan], [nan, nan], [nan, 4]])
+
+
+def test_no_rows_and_no_vocabulary():
+    assert encode(frame((), ()), SPECS).shape == (0, 2)
+    bare = (FeatureSpec("zone", "category", None), SPECS[1])
+    assert np.isnan(encode(frame(), bare)[:, 0]).all()
+
+
+def test_a_vocabulary_holds_the_most_frequent_in_order():
+    train = frame(("b", "a", "c", "c", "b", None), (1.0,) * 6)
+    zone, miles = learn_specs(train, FEATURES, max_categories=2)
+    assert zone == FeatureSpec("zone", "category", None, ("b", "c"))
+    assert miles == SPECS[1]
+    tied, _ = learn_specs(frame(("z", "y", "x"), (1.0,) * 3), FEATURES, max_categories=2)
+    assert tied.vocabulary == ("x", "y")
+
+
+def test_json():
+    assert tuple(FeatureSpec.from_json(s.to_json()) for s in SPECS) == SPECS
+    assert SPECS[0].to_json()["dtype"] == "String"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "found"),
+    [
+        (frame().select("miles", "zone"), ["column 1 is miles, not zone", "column 2 is zone, not miles"]),
+        (frame().select("zone"), ["column miles is missing"]),
+        (frame().with_columns(more=1), ["column more is not a feature of the model"]),
+        (
+            frame().select(pl.lit(1.5).alias("zone"), pl.lit(2).cast(pl.Float32).alias("mils")),
+            ["column miles is missing", "column mils is not a feature of the model",
+             "column zone is Float64, not String"],
+        ),
+        (frame(miles=(1.0, float("inf"), -float("inf"), 0)), ["column miles is infinite in 2 rows"]),
+    ],
+)  # fmt: skip
+def test_refused(wrong, found):
+    with pytest.raises(ScoringError) as caught:
+        encode(wrong, SPECS)
+    assert caught.value.found == found
+    if wrong.columns != ["zone", "miles"]:
+        return
+    with pytest.raises(ScoringError):
+        learn_specs(wrong, FEATURES, max_categories=9)

@@ -1,0 +1,123 @@
+"""Features: what is computed, and every declaration that is refused."""
+
+from datetime import datetime, timedelta
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from ml_assets.core.errors import ConfigError
+from ml_assets.core.features import Feature, build_features, look_ahead
+from ml_assets.core.windows import Window
+
+NOON = datetime(2019, 3, 1, 12)
+MILES = Feature("miles", pl.col("miles"), kind="number", unit="miles")
+ZONE = Feature("zone", pl.col("zone"), kind="category")
+
+
+def rides(miles=(1.0, 2.0, 3.0)) -> pl.LazyFrame:
+    n = len(miles)
+    return pl.LazyFrame(
+        {
+            "row_number": range(n),
+            "start_at": [NOON + timedelta(hours=i) for i in range(n)],
+            "end_at": [NOON + timedelta(hours=i, minutes=20) for i in range(n)],
+            "minutes": [20] * n,
+            "miles": miles,
+            "zone": [7, None, 9][:n],
+            "fare_usd": [10.0] * n,
+        },
+        schema_overrides={"miles": pl.Float64, "zone": pl.Int64},
+    )
+
+
+def build(*features, rows=None, **kwargs):
+    names = {"label": "minutes", "event_time": "start_at", "known_at": "end_at", **kwargs}
+    return build_features(rides() if rows is None else rows, features, **names).collect()
+
+
+def complaint(*features, **kwargs):
+    with pytest.raises(ConfigError) as caught:
+        build(*features, **kwargs)
+    return "\n".join(caught.value.found)
+
+
+def test_columns_order_and_dtypes():
+    hour = Feature("hour", pl.col("start_at").dt.hour(), kind="number")
+    expected = pl.DataFrame(
+        {
+            "row_number": pl.Series([0, 1, 2], dtype=pl.UInt32),
+            "event_at": [NOON + timedelta(hours=i) for i in range(3)],
+            "label": [20.0] * 3,
+            "label_known_at": [NOON + timedelta(hours=i, minutes=20) for i in range(3)],
+            "zone": ["7", None, "9"],
+            "miles": [1.0, 2.0, 3.0],
+            "hour": [12.0, 13.0, 14.0],
+            "slice_hour": [12.0, 13.0, 14.0],
+            "slice_fare_usd": [10.0] * 3,
+        }
+    )
+    assert_frame_equal(build(ZONE, MILES, hour, keep=["hour", "fare_usd"]), expected)
+
+
+def test_not_a_number_is_missing():
+    assert build(MILES, rows=rides([1.0, float("nan"), None]))["miles"].to_list() == [1.0, None, None]
+
+
+def test_each_row_alone_has_the_same_features():
+    speed = Feature("per_hour", pl.col("miles") / (pl.col("start_at").dt.hour() + 1), kind="number")
+    together = build(ZONE, MILES, speed)
+    apart = pl.concat(build(ZONE, MILES, speed, rows=rides().slice(i, 1)) for i in range(3))
+    assert_frame_equal(together, apart)
+
+
+@pytest.mark.parametrize(
+    ("feature", "words"),
+    [
+        (Feature("x", pl.col("minutes") / 2, kind="number"), "reads minutes, which is not known"),
+        (Feature("x", pl.col("end_at").dt.hour(), kind="number"), "reads end_at, which is not known"),
+        (Feature("x", pl.col("fare_usd"), kind="number"), "reads fare_usd, which is not known"),
+        (Feature("x", pl.col("mils"), kind="number"), "reads mils, which is no column"),
+        (Feature("x", pl.lit(1), kind="number"), "reads no column"),
+        (Feature("x", pl.col("miles") - pl.col("miles").mean(), kind="number"), "looks across rows"),
+        (Feature("x", pl.col("start_at"), kind="number"), "gives Datetime"),
+        (Feature("x", pl.col("miles"), kind="category"), "gives Float64, which is no category"),
+        (Feature("x", pl.col("zone").dt.hour(), kind="number"), "can't be computed"),
+        (Feature("x", pl.col("miles"), kind="colour"), "kind 'colour'"),
+        (Feature("label", pl.col("miles"), kind="number"), "reserved"),
+        (Feature("slice_x", pl.col("miles"), kind="number"), "reserved"),
+        (Feature("a b", pl.col("miles"), kind="number"), "no identifier"),
+    ],
+)
+def test_refused(feature, words):
+    assert words in complaint(feature, known_late=["fare_usd"])
+
+
+def test_all_mistakes_at_once():
+    said = complaint(
+        MILES,
+        MILES,
+        Feature("x", pl.col("mils") + pl.col("minutes"), kind="number"),
+        label="minuets",
+        event_time="miles",
+        keep=["borough"],
+    )
+    for words in ("label column minuets is missing", "time column miles is Float64", "2 features have this name",
+                  "x: reads mils", "kept column borough"):  # fmt: skip
+        assert words in said
+    assert complaint() == "there are none"
+
+
+def test_infinite_is_refused_with_counts():
+    inverse = Feature("inverse", 1 / pl.col("miles"), kind="number")
+    assert complaint(MILES, inverse, rows=rides([0.0, 0.0, 1.0])) == "inverse: infinite in 2 rows"
+
+
+def test_look_ahead_counts_what_is_not_point_in_time():
+    window = Window("2019-03-01T12", NOON, NOON + timedelta(hours=2))
+    assert look_ahead(build(MILES).lazy(), window) == {
+        "events_outside_the_partition": 1,
+        "labels_known_before_the_event": 0,
+    }
+    early = build(MILES, known_at="start_at", event_time="end_at").lazy()
+    assert look_ahead(early, window)["labels_known_before_the_event"] == 3

@@ -1,0 +1,128 @@
+"""Splits by time: bounds, maturity of labels, and what is refused."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ml_assets.core.errors import TrainingError
+from ml_assets.core.split import PARTS, Split, TimeRange, count_rows, rows_of, time_split
+from ml_assets.core.windows import Window
+
+START = datetime(2019, 1, 1)
+DAY = timedelta(days=1)
+WINDOWS = [Window(str(i), START + i * DAY, START + (i + 1) * DAY) for i in range(4)]
+SPLIT = time_split(WINDOWS, validation=0.25, holdout=0.5)
+
+
+def day(days: float) -> datetime:
+    return START + days * DAY
+
+
+def events(*rows: tuple[float, float | None, float | None]) -> pl.LazyFrame:
+    """Event, label's arrival (in days) and label of each row."""
+    at, known, label = zip(*rows, strict=True)
+    return pl.LazyFrame(
+        {
+            "event_at": [day(t) for t in at],
+            "label_known_at": [None if t is None else day(t) for t in known],
+            "label": label,
+        },
+        schema={"event_at": pl.Datetime("us"), "label_known_at": pl.Datetime("us"), "label": pl.Float64},
+    )
+
+
+def test_bounds():
+    assert (
+        Split(
+            train=TimeRange(day(0), day(3.25)),
+            validation=TimeRange(day(3.25), day(3.5)),
+            holdout=TimeRange(day(3.5), day(4)),
+            as_of=day(4),
+        )
+        == SPLIT
+    )
+    gaps = time_split(WINDOWS, validation=0.25, holdout=0.5, embargo=0.125)
+    assert (gaps.train.end, gaps.validation.start, gaps.validation.end) == (day(3), day(3.125), day(3.375))
+    assert gaps.holdout == SPLIT.holdout
+
+
+def test_lengths_are_those_of_the_last_window():
+    uneven = [Window("long", START, day(10)), Window("short", day(10), day(11))]
+    assert time_split(uneven, validation=2, holdout=1).train.end == day(8)
+
+
+@given(validation=st.floats(0.01, 3), holdout=st.floats(0.01, 3), embargo=st.floats(0, 1), count=st.integers(1, 6))
+def test_parts_never_overlap_and_never_pass_as_of(validation, holdout, embargo, count):
+    windows = [Window(str(i), START + i * DAY, START + (i + 1) * DAY) for i in range(count)]
+    try:
+        made = time_split(windows, validation=validation, holdout=holdout, embargo=embargo)
+    except TrainingError:
+        assert validation + holdout + 2 * embargo > count - 1e-3
+        return
+    assert made.train.start == START < made.train.end <= made.validation.start
+    assert made.validation.end <= made.holdout.start < made.holdout.end == made.as_of == windows[-1].end
+    assert Split.from_json(made.to_json()) == made
+
+
+@pytest.mark.parametrize(
+    ("windows", "lengths", "words"),
+    [
+        ([], {}, "no windows"),
+        (WINDOWS[::-1], {}, "before"),
+        ([WINDOWS[0], WINDOWS[0]], {}, "before"),
+        (WINDOWS, {"validation": 0}, "validation: 0"),
+        (WINDOWS, {"holdout": -1}, "holdout: -1"),
+        (WINDOWS, {"holdout": float("nan")}, "holdout: nan"),
+        (WINDOWS, {"embargo": -0.1}, "embargo: -0.1"),
+        (WINDOWS[:1], {"validation": 0.5, "holdout": 0.5}, "a range from"),
+        (WINDOWS, {"embargo": 2}, "a range from"),
+    ],
+)
+def test_refused(windows, lengths, words):
+    with pytest.raises(TrainingError, match=words):
+        time_split(windows, **{"validation": 0.25, "holdout": 0.5, **lengths})
+
+
+def test_a_split_that_overlaps_is_refused():
+    with pytest.raises(TrainingError, match="without overlap"):
+        replace(SPLIT, validation=TimeRange(day(3), day(3.5)))
+    with pytest.raises(TrainingError, match="without overlap"):
+        replace(SPLIT, as_of=day(3.9))
+
+
+def test_each_boundary_belongs_to_the_later_part():
+    rows = events((0, 0.1, 1), (3.25, 3.3, 2), (3.5, 3.6, 3), (4, 4, 4), (-0.1, 0, 5))
+    assert {p: rows_of(rows, SPLIT, p).collect()["label"].to_list() for p in PARTS} == {
+        "train": [1.0],
+        "validation": [2.0],
+        "holdout": [3.0],
+    }
+
+
+def test_labels_not_known_in_time_are_left_out_and_counted():
+    rows = events(
+        (1, 3.25, 1), (1, 3.26, 1), (1, None, 1), (1, 2, None),  # train: known by 3.25
+        (3.3, 3.5, 1), (3.3, 3.51, 1),  # validation: by 3.5
+        (3.9, 4, 1), (3.9, 4.01, 1),  # holdout: by 4
+    )  # fmt: skip
+    counts = count_rows(rows, SPLIT, min_rows=1)
+    assert counts.rows == {"train": 1, "validation": 1, "holdout": 1}
+    assert counts.immature == {"train": 3, "validation": 1, "holdout": 1}
+    assert [rows_of(rows, SPLIT, p).collect().height for p in PARTS] == [1, 1, 1]
+    assert rows_of(rows, SPLIT, "train").collect_schema() == rows.collect_schema()
+
+
+def test_embargo_holds_for_labels_too():
+    gaps = time_split(WINDOWS, validation=0.25, holdout=0.5, embargo=0.125)
+    assert rows_of(events((2.9, 3.01, 1), (2.9, 3, 2)), gaps, "train").collect()["label"].to_list() == [2.0]
+
+
+def test_too_few_rows_are_listed():
+    with pytest.raises(TrainingError) as caught:
+        count_rows(events((1, 2, 1), (3.9, 9, 1)), SPLIT, min_rows=2)
+    assert [line.split(" rows")[0] for line in caught.value.found] == ["train: 1", "validation: 0", "holdout: 0"]
+    assert "1 more whose label was not known" in caught.value.found[2]
