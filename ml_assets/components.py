@@ -48,7 +48,7 @@ def _folder(context: dg.ComponentLoadContext) -> Path:
 
 @dataclass
 class Table(dg.Component):
-    """A stream of rows with event times: its source, its contract, its partitions; shared by any number of pipelines."""
+    """A stream of rows with event times: source, contract, partitions; shared by any number of pipelines."""
 
     table: problem.Table
 

@@ -12,6 +12,7 @@ from ml_assets.core.errors import MLAssetsError
 from ml_assets.project import pipeline_named
 from ml_assets.replay import Replay
 from ml_assets.resources.home import instance
+from ml_assets.resources.reports import Reports
 from ml_assets.resources.settings import settings
 
 
@@ -54,7 +55,7 @@ def _demo(pipeline_name: str, first: str | None, last: str | None, json_file: Pa
                 tqdm.write(replay.describe(step))
     summary = summarize(replay, time.perf_counter() - started)
     text = summary.to_json()
-    reports = definitions.resources["reports"]
+    reports = (definitions.resources or {})["reports"]
     where = reports.page(pipeline.name, "summary.json", text.encode())
     page = reports.page(pipeline.name, "report.html", render(summary, graph_url_hint="make dev").encode())
     if json_file is not None:

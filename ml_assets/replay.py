@@ -20,6 +20,7 @@ from ml_assets.partitions import windows_through
 from ml_assets.problem import Pipeline
 from ml_assets.resources.history import Made, latest
 from ml_assets.resources.ledger import Ledger
+from ml_assets.resources.settings import settings
 from ml_assets.resources.sources.interface import Source, make_source
 from ml_assets.resources.storage import Store
 
@@ -69,8 +70,9 @@ class Replay:
         self.definitions = definitions
         self.instance = instance
         self.source: Source = make_source(pipeline.table.config.source, pipeline.table.folder)
-        self.store: Store = definitions.resources["store"]
-        self.ledger: Ledger = definitions.resources["ledger"]
+        resources = definitions.resources or {}
+        self.store: Store = resources["store"]
+        self.ledger: Ledger = resources["ledger"]
         self.windows = self._windows(first, last)
 
     def _windows(self, first: str | None, last: str | None) -> list[Window]:

@@ -92,7 +92,7 @@ def test_a_training_set_looks_back_over_its_window_only(project):
         ({}, {"label": {"column": "prize", "known_at": "paid"}}, ["label.column: prize", "label.known_at: paid"]),
         ({}, {"label": {"column": "price_usd", "known_at": "paid_at", "task": "ranking"}}, ["ranking", "regression"]),
         ({}, {"model": {"window": 0}}, ["window", "greater than or equal to 1"]),
-        ({}, {"model": {"window": 1, "validation": 0.6}, "evaluation": {"holdout": 0.5}}, ["leave nothing to train on"]),
+        ({}, {"model": {"window": 1, "validation": 0.6}, "evaluation": {"holdout": 0.5}}, ["nothing to train on"]),
         ({}, {"model": {"params": {"leaves": 1}}}, ["leaves: 1", "2 to"]),
         ({}, {"model": {"params": {"num_leaves": 31}}}, ["num_leaves"]),
         ({}, {"features": "features:NAMES"}, ["NAMES", "FEATURES"]),

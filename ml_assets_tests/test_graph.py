@@ -100,7 +100,9 @@ def check_what_is_stored(replay):
     assert quarantine["broken_rules"].list.len().min() >= 1
     for noun in ("raw", "validated", "features", "predictions"):
         path = Path(str(store.path(key(noun), "2018-05")))
-        assert hashlib.sha256(path.read_bytes()).hexdigest() == latest(replay.instance, key(noun))["2018-05"].data_version
+        assert (
+            hashlib.sha256(path.read_bytes()).hexdigest() == latest(replay.instance, key(noun))["2018-05"].data_version
+        )
     manifest = store.record(key("training_set"), "2018-06")
     assert list(manifest["partitions"]) == ["2018-04", "2018-05", "2018-06"]
     assert manifest["split"]["holdout"][1] == "2018-07-01T00:00:00"
@@ -133,7 +135,16 @@ def test_the_same_inputs_give_the_same_bundles_and_versions(world, tmp_path, mon
     with dg.DagsterInstance.ephemeral(str(tmp_path / "again")) as other:
         second = Replay(first.pipeline, world.project.load(TABLE, PIPELINE), other, None, "2018-04")
         list(second.steps())
-        for noun in ("raw", "validated", "quarantine", "features", "training_set", "candidate", "evaluation", "predictions"):
+        for noun in (
+            "raw",
+            "validated",
+            "quarantine",
+            "features",
+            "training_set",
+            "candidate",
+            "evaluation",
+            "predictions",
+        ):
             key = first.pipeline.key(noun)
             versions = [{p: m.data_version for p, m in latest(i, key).items()} for i in (world.instance, other)]
             assert versions[0] == versions[1], noun

@@ -8,7 +8,7 @@ import dagster as dg
 from ml_assets.assets.frames import LazyFrame
 from ml_assets.assets.metadata import record_output
 from ml_assets.assets.training import by_partition
-from ml_assets.core.releases import live
+from ml_assets.core.releases import champion_for
 from ml_assets.problem import Pipeline
 from ml_assets.resources.ledger import Ledger
 from ml_assets.resources.models import Models
@@ -54,13 +54,11 @@ def evaluation(pipeline: Pipeline) -> dg.AssetsDefinition:
         manifest = Manifest.from_json(training_set)
         holdout = manifest.rows(by_partition(features, context.partition_key), "holdout")
         bundle = models.load(candidate["bundle"])
-        champion = live(ledger.events(pipeline.name))
+        champion = champion_for(ledger.events(pipeline.name), manifest.split.holdout.start)
         predictions = contenders_on(
             holdout,
             candidate=bundle,
-            champion=models.load(champion.bundle)
-            if champion and champion.scores_from <= manifest.split.holdout.start
-            else None,
+            champion=models.load(champion.bundle) if champion else None,
             threads=pipeline.config.model.threads,
         )
         report = evaluate(holdout, predictions, metric=told.metric, slices=told.slices, seed=pipeline.config.model.seed)

@@ -155,7 +155,9 @@ def _apart(low: float, high: float) -> tuple[float, float]:
 
 
 def _short(name: str) -> str:
-    return _text(name if len(name) <= MOST_LETTERS else f"{name[: MOST_LETTERS - 1]}…")
+    """A name's beginning and end where it is long: names in a series often differ in their last letters."""
+    half = MOST_LETTERS // 2
+    return _text(name if len(name) <= MOST_LETTERS else f"{name[: half - 1]}…{name[-half:]}")
 
 
 def _with(unit: str, what: str) -> str:

@@ -29,7 +29,8 @@ def decide(
     """
     bound = (1 - margin) * naive
     reasons = [
-        f"{metric} {candidate:.4g} on the holdout against {naive:.4g} of the naive baseline; at most {bound:.4g} is asked for"
+        f"{metric} {candidate:.4g} on the holdout against {naive:.4g} of the naive baseline; "
+        f"at most {bound:.4g} is asked for"
     ]
     beaten = candidate <= bound
     older = champion is not None and scores_from < champion.scores_from.isoformat()

@@ -1,4 +1,4 @@
-"""Bundles: one address for one content, scores that last, frames that are refused."""
+"""A bundle has one address, scores what it was trained on, and refuses everything else."""
 
 import json
 from dataclasses import replace
@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from ml_assets.core.bundle import Bundle
+from ml_assets.core.bundle import FORMAT, GOLDEN_ROWS, Bundle
 from ml_assets.core.encoding import encode
 from ml_assets.core.errors import BundleError, ScoringError
 from ml_assets.core.features import Feature
@@ -20,126 +20,202 @@ from ml_assets.core.training import train_lightgbm
 FEATURES = [
     Feature("zone", pl.col("zone"), kind="category"),
     Feature("miles", pl.col("miles"), kind="number", unit="miles"),
-    Feature("hour", pl.col("hour"), kind="number"),
+    Feature("hour", pl.col("hour"), kind="number", unit="hours"),
 ]
-NAMES = [f.name for f in FEATURES]
-PARAMS = ModelParams(trees=20, leaves=7, min_rows_per_leaf=10)
-DAYS = [datetime(2019, 1, d) for d in (1, 11, 21, 31)]
-MANIFEST = Manifest(
-    as_of="2019-01",
-    partitions={"2019-01": "ab" * 32},
-    split=Split(*(TimeRange(*DAYS[i : i + 2]) for i in range(3)), as_of=DAYS[-1]),
-    counts=PartCounts({"train": 600, "validation": 200, "holdout": 200}, {"train": 0, "validation": 0, "holdout": 0}),
+NAMES = ["zone", "miles", "hour"]
+SPLIT = Split(
+    TimeRange(datetime(2018, 1, 1), datetime(2018, 3, 1)),
+    TimeRange(datetime(2018, 3, 1), datetime(2018, 3, 15)),
+    TimeRange(datetime(2018, 3, 15), datetime(2018, 4, 1)),
+    datetime(2018, 4, 1),
 )
 
 
 def rides(rows: int, seed: int) -> pl.DataFrame:
     rng = np.random.default_rng(seed)
-    zone, miles, hour = rng.integers(0, 5, rows), rng.gamma(2, 2, rows), rng.integers(0, 24, rows)
-    minutes = 3 + 4 * miles + zone + hour / 6
-    return pl.DataFrame({"zone": [f"z{z}" for z in zone], "miles": miles, "hour": hour.astype(float), "label": minutes})
+    zone, miles, hour = rng.integers(0, 12, rows), rng.gamma(2, 2, rows), rng.integers(0, 24, rows)
+    minutes = 3 + 4 * miles + (zone % 5) + np.where((hour > 7) & (hour < 10), 6, 0) + rng.exponential(2, rows)
+    return pl.DataFrame(
+        {"zone": [f"z{z}" for z in zone], "miles": miles, "hour": hour.astype(float), "label": minutes}
+    ).with_columns(miles=pl.when(pl.int_range(pl.len()) % 20 == 0).then(None).otherwise("miles"))
 
 
-TRAIN, ROWS = rides(600, 1), rides(200, 2)
+TRAIN, VALIDATION = rides(800, 1), rides(200, 2)
+FRAME = VALIDATION.select(NAMES)
+
+
+def made(seed: int = 0, train: pl.DataFrame = TRAIN, **changed: object) -> Bundle:
+    params = ModelParams(trees=30, leaves=7, min_rows_per_leaf=10)
+    rows = PartCounts(rows={"train": train.height, "validation": 200, "holdout": 1}, immature=dict.fromkeys(NAMES, 0))
+    return Bundle.of(
+        train_lightgbm(train, VALIDATION, features=FEATURES, params=params, seed=seed, threads=1),
+        **{
+            "pipeline": "duration",
+            "label": {"name": "trip_minutes", "unit": "minutes", "task": "regression"},
+            "params": params,
+            "seed": seed,
+            "manifest": Manifest("2018-03", {"2018-03": "ab" * 32}, SPLIT, rows),
+            "train": train,
+            **changed,
+        },
+    )
 
 
 @pytest.fixture(scope="module")
-def trained():
-    return train_lightgbm(TRAIN, ROWS, features=FEATURES, params=PARAMS, seed=3, threads=1)
+def bundle() -> Bundle:
+    return made()
 
 
-@pytest.fixture(scope="module")
-def bundle(trained):
-    return make(trained)
+def test_it_says_what_it_is(bundle):
+    record = json.loads(bundle.manifest)
+    assert record["format"] == FORMAT
+    assert (bundle.as_of, bundle.rows_trained, bundle.naive) == ("2018-03", 800, TRAIN["label"].median())
+    assert [s.name for s in bundle.specs] == NAMES
+    assert record["training"]["trees"] == bundle.model_text.count("\nTree=") > 1
+    assert len(record["golden"]["rows"]) == len(record["golden"]["scores"]) == GOLDEN_ROWS
+    assert len(set(record["golden"]["scores"])) > 1
 
 
-def make(trained, **other) -> Bundle:
-    facts = {"pipeline": "duration", "label": {"name": "minutes", "unit": "minutes", "task": "regression"}}
-    return Bundle.of(trained, **{**facts, "params": PARAMS, "seed": 3, "manifest": MANIFEST, "train": TRAIN, **other})
+def test_it_really_splits_and_is_better_than_the_naive_baseline(bundle):
+    error = np.abs(bundle.predict(FRAME) - VALIDATION["label"].to_numpy()).mean()
+    assert error < 0.5 * (VALIDATION["label"] - bundle.naive).abs().mean()
+    for name in NAMES:
+        other = FRAME.with_columns(FRAME[name].reverse())
+        assert not np.array_equal(bundle.predict(other), bundle.predict(FRAME)), name
 
 
-def test_it_scores_what_was_trained(bundle, capfd):
-    scores = bundle.predict(bundle.feature_frame(ROWS))
-    assert scores.dtype == np.float64
-    assert scores.shape == (200,)
-    naive = np.abs(ROWS["label"].to_numpy() - bundle.naive).mean()
-    assert np.abs(scores - ROWS["label"].to_numpy()).mean() < naive / 2
-    assert bundle.naive == TRAIN["label"].median()
-    np.testing.assert_array_equal(scores, bundle.predict(bundle.feature_frame(ROWS), threads=2))
-    assert capfd.readouterr() == ("", "")
+def test_the_scores_do_not_depend_on_threads_or_on_the_rows_beside(bundle):
+    together = bundle.predict(FRAME, threads=2)
+    assert together.dtype == np.float64
+    np.testing.assert_array_equal(together, bundle.predict(FRAME))
+    one_by_one = np.concatenate([bundle.predict(FRAME[i : i + 1]) for i in range(20)])
+    np.testing.assert_array_equal(together[:20], one_by_one)
 
 
-def test_its_facts(bundle, trained):
-    manifest = json.loads(bundle.manifest)
-    assert manifest["params"] == PARAMS.to_json()
-    assert manifest["training"]["partitions"] == {"2019-01": "ab" * 32}
-    assert [(f["name"], f["dtype"], f["unit"]) for f in manifest["features"]] == [
-        ("zone", "String", None),
-        ("miles", "Float64", "miles"),
-        ("hour", "Float64", None),
-    ]
-    assert manifest["features"][0]["vocabulary"] == [f"z{z}" for z in range(5)]
-    assert manifest["validation"] == {"l1": min(trained.validation_curve)}
-    assert len(manifest["golden"]["rows"]) == len(manifest["golden"]["scores"]) == 8
-    assert (bundle.as_of, bundle.rows_trained) == ("2019-01", 600)
+def test_from_its_manifest_and_text_it_scores_the_same_to_the_bit(bundle):
+    record = json.loads(bundle.manifest)
+    del record["files"]
+    again = Bundle(record, bundle.model_text)
+    assert again.sha256 == bundle.sha256
+    np.testing.assert_array_equal(again.predict(FRAME), bundle.predict(FRAME))
+    again.require_golden()
 
 
-def test_its_address_is_its_content(bundle, trained):
-    assert make(trained).sha256 == bundle.sha256
+def test_the_same_facts_have_the_same_address(bundle):
+    assert made().sha256 == bundle.sha256
+    assert Bundle(dict(reversed(bundle.facts.items())), bundle.model_text).sha256 == bundle.sha256
+
+
+@pytest.mark.parametrize(
+    "fact",
+    [
+        "format",
+        "pipeline",
+        "label",
+        "features",
+        "params",
+        "seed",
+        "training",
+        "validation",
+        "importances",
+        "naive",
+        "golden",
+    ],
+)
+def test_any_other_fact_is_another_address(bundle, fact):
+    assert fact in bundle.facts
+    assert replace(bundle, facts={**bundle.facts, fact: "other"}).sha256 != bundle.sha256
+
+
+def test_another_text_or_training_is_another_address(bundle):
     others = [
-        make(trained, pipeline="other"),
-        make(trained, seed=4),
-        make(trained, manifest=replace(MANIFEST, partitions={"2019-01": "cd" * 32})),
-        Bundle(bundle.facts, bundle.model_text + "\n"),
+        replace(bundle, model_text=bundle.model_text + "\n"),
+        made(seed=1),
+        made(train=TRAIN.head(799)),
+        made(pipeline="other"),
     ]
     assert len({bundle.sha256, *(o.sha256 for o in others)}) == 5
 
 
-def test_a_category_it_does_not_know_counts_as_missing(bundle):
-    frame = bundle.feature_frame(ROWS)
-    unknown = bundle.predict(frame.with_columns(zone=pl.lit("new")))
-    np.testing.assert_array_equal(unknown, bundle.predict(frame.with_columns(zone=pl.lit(None, pl.String))))
-    assert not np.array_equal(unknown, bundle.predict(frame))
+def test_golden_rows_that_score_otherwise_are_refused(bundle):
+    bundle.require_golden()
+    golden = bundle.facts["golden"]
+    nudged = [float(np.nextafter(golden["scores"][0], np.inf)), *golden["scores"][1:]]
+    with pytest.raises(BundleError, match="golden rows") as caught:
+        replace(bundle, facts={**bundle.facts, "golden": {**golden, "scores": nudged}}).require_golden()
+    assert "lightgbm" in caught.value.cure
+    with pytest.raises(BundleError, match="golden rows"):
+        replace(bundle, model_text=made(train=rides(800, 3)).model_text).require_golden()
 
 
-def test_no_rows_give_no_scores(bundle):
-    assert bundle.predict(bundle.feature_frame(ROWS.clear())).shape == (0,)
+def test_lightgbm_itself_scores_permuted_columns_without_a_word(bundle):
+    import lightgbm as lgb
+
+    raw = lgb.Booster(model_str=bundle.model_text)
+    matrix = encode(FRAME, bundle.specs)
+    permuted = raw.predict(matrix[:, [0, 2, 1]])
+    assert np.isfinite(permuted).all()
+    assert np.abs(permuted - bundle.predict(FRAME)).mean() > 1
+    with pytest.raises(ScoringError, match="column 2 is hour, not miles"):
+        bundle.predict(FRAME.select("zone", "hour", "miles"))
 
 
 @pytest.mark.parametrize(
-    ("wrong", "words"),
+    ("wrong", "found"),
     [
-        (ROWS.select("zone", "hour", "miles"), "column 2 is hour, not miles"),
-        (ROWS.select("zone", "miles"), "column hour is missing"),
-        (ROWS.select("zone", "miles", "hour", "label"), "column label is not a feature"),
-        (ROWS.select("zone", "miles", pl.col("hour").cast(pl.Int64)), "column hour is Int64, not Float64"),
-        (ROWS.select("zone", pl.lit(float("inf")).alias("miles"), "hour"), "column miles is infinite in 200 rows"),
+        (FRAME.select("zone", "hour", "miles"), ["column 2 is hour, not miles", "column 3 is miles, not hour"]),
+        (FRAME.rename({"miles": "km"}), ["column miles is missing", "column km is not a feature of the model"]),
+        (FRAME.select("zone"), ["column miles is missing", "column hour is missing"]),
+        (FRAME.with_columns(label=1.0), ["column label is not a feature of the model"]),
+        (
+            FRAME.with_columns(pl.col("hour").cast(pl.Int64), pl.col("zone").cast(pl.Categorical)),
+            ["column zone is Categorical, not String", "column hour is Int64, not Float64"],
+        ),
+        (
+            FRAME.select("hour", pl.col("miles").cast(pl.Float32), more=1),
+            [
+                "column zone is missing",
+                "column more is not a feature of the model",
+                "column miles is Float32, not Float64",
+            ],
+        ),
+        (FRAME.with_columns(hour=pl.lit(float("inf"))), ["column hour is infinite in 200 rows"]),
     ],
 )
-def test_a_frame_that_does_not_fit_is_refused(bundle, wrong, words):
-    with pytest.raises(ScoringError, match=words):
+def test_a_frame_that_does_not_fit_is_refused_with_everything_that_is_wrong(bundle, wrong, found):
+    with pytest.raises(ScoringError) as caught:
         bundle.predict(wrong)
+    assert caught.value.found == found
 
 
-def test_a_features_table_without_a_feature_is_refused(bundle):
-    with pytest.raises(ScoringError, match="column miles is missing"):
-        bundle.predict(bundle.feature_frame(ROWS.drop("miles")))
+def test_a_category_it_does_not_know_counts_as_missing(bundle):
+    unknown, missing = (FRAME.with_columns(zone=pl.lit(z, pl.String)) for z in ("never seen", None))
+    np.testing.assert_array_equal(bundle.predict(unknown), bundle.predict(missing))
+    assert not np.array_equal(bundle.predict(unknown), bundle.predict(FRAME))
 
 
-def test_swapped_values_would_have_changed_the_scores(bundle):
-    # What the refusal above protects from: LightGBM itself takes any matrix of the right width.
-    swapped = ROWS.select("zone", pl.col("hour").alias("miles"), pl.col("miles").alias("hour"))
-    assert np.abs(bundle.predict(swapped) - bundle.predict(bundle.feature_frame(ROWS))).mean() > 1
-    assert encode(swapped, bundle.specs).shape == (200, 3)
+def test_no_rows_have_no_scores(bundle):
+    scores = bundle.predict(FRAME.clear())
+    assert (scores.shape, scores.dtype) == ((0,), np.float64)
+    with pytest.raises(ScoringError):
+        bundle.predict(FRAME.clear().select("zone"))
 
 
-def test_golden_rows_notice_another_model(bundle):
-    bundle.require_golden()
-    lines = bundle.model_text.splitlines(keepends=True)
-    at = next(i for i, line in enumerate(lines) if line.startswith("leaf_value="))
-    first, *rest = lines[at].removeprefix("leaf_value=").split(" ")
-    lines[at] = "leaf_value=" + " ".join([str(float(first) + 1), *(str(float(v) + 1) for v in rest)]) + "\n"
-    sizes = next(i for i, line in enumerate(lines) if line.startswith("tree_sizes="))
-    del lines[sizes]  # LightGBM then finds the trees by reading; the sizes no longer fit
-    with pytest.raises(BundleError, match="golden rows"):
-        Bundle(bundle.facts, "".join(lines)).require_golden()
+def test_its_columns_out_of_a_features_table(bundle):
+    table = VALIDATION.select("label", "hour", "miles", "zone").with_row_index("row_number")
+    assert bundle.feature_frame(table).equals(FRAME)
+    with pytest.raises(ScoringError) as caught:
+        bundle.predict(bundle.feature_frame(table.drop("zone", "hour")))
+    assert caught.value.found == ["column zone is missing", "column hour is missing"]
+
+
+def test_fewer_rows_than_golden_ones():
+    few = TRAIN.head(3)
+    bundle = made()
+    small = Bundle.of(
+        train_lightgbm(TRAIN, VALIDATION, features=FEATURES, params=ModelParams(trees=5), seed=0, threads=1),
+        pipeline="p", label={}, params=ModelParams(trees=5), seed=0, train=few,
+        manifest=Manifest.from_json(bundle.facts["training"]),
+    )  # fmt: skip
+    assert len(small.facts["golden"]["rows"]) == 3
+    small.require_golden()

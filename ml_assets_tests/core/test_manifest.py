@@ -1,0 +1,109 @@
+"""A training set's manifest: JSON there and back, its rows, and content that has changed since."""
+
+import json
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import polars as pl
+import pytest
+
+from ml_assets.core.errors import TrainingError
+from ml_assets.core.manifest import Manifest, make_manifest
+from ml_assets.core.windows import Window
+
+STARTS = [datetime(2018, m, 1) for m in (1, 2, 3, 4)]
+WINDOWS = [Window(f"{a:%Y-%m}", a, b) for a, b in zip(STARTS, STARTS[1:], strict=False)]
+DIGESTS = {w.key: letter * 64 for w, letter in zip(WINDOWS, "abc", strict=True)}
+
+
+def month(window: Window, rows: int = 100) -> pl.LazyFrame:
+    step = (window.end - window.start) / rows
+    at = [window.start + i * step for i in range(rows)]
+    return pl.LazyFrame(
+        {
+            "event_at": at,
+            "label": [float(i) for i in range(rows)],
+            # Each tenth label is known only after two months.
+            "label_known_at": [a + (timedelta(days=61) if i % 10 == 0 else timedelta(0)) for i, a in enumerate(at)],
+        },
+        schema_overrides={"event_at": pl.Datetime("us"), "label_known_at": pl.Datetime("us")},
+    )
+
+
+HISTORY = {w.key: month(w) for w in WINDOWS}
+
+
+def manifest(history=HISTORY, *, min_rows: int = 10, **lengths: float) -> Manifest:
+    lengths = {"validation": 0.25, "holdout": 0.5, "embargo": 0.0, **lengths}
+    return make_manifest(history, WINDOWS, DIGESTS, min_rows=min_rows, **lengths)
+
+
+def test_it_names_its_partitions_with_their_content():
+    made = manifest()
+    assert made.as_of == "2018-03"
+    assert list(made.partitions.items()) == list(DIGESTS.items())
+    assert made.split.as_of == datetime(2018, 4, 1)
+
+
+def test_its_counts_are_those_of_its_rows():
+    made = manifest()
+    parts = {p: made.rows(HISTORY, p) for p in ("train", "validation", "holdout")}
+    assert {p: frame.height for p, frame in parts.items()} == made.counts.rows
+    # The labels that come two months late: all of validation's and holdout's, and those of training but January's.
+    assert sum(made.counts.rows.values()) + sum(made.counts.immature.values()) == 300
+    assert all(made.counts.immature[p] > 0 for p in parts)
+    assert parts["train"]["event_at"].is_sorted()
+    assert parts["train"]["event_at"].max() < made.split.validation.start <= parts["validation"]["event_at"].min()
+    for part, frame in parts.items():
+        assert frame["label_known_at"].max() <= made.split.known_by(part)
+
+
+def test_more_history_than_it_names_changes_nothing():
+    more = {"2017-12": HISTORY["2018-01"], **HISTORY}
+    assert manifest().rows(more, "train").equals(manifest().rows(HISTORY, "train"))
+
+
+def test_json_there_and_back():
+    made = manifest(embargo=0.1)
+    text = json.dumps(made.to_json())
+    assert Manifest.from_json(json.loads(text)) == made
+    assert json.dumps(Manifest.from_json(json.loads(text)).to_json()) == text
+
+
+def test_unchanged_content_is_accepted_and_more_of_it_too():
+    manifest().require(DIGESTS)
+    manifest().require({**DIGESTS, "2018-04": "d" * 64})
+
+
+def test_changed_content_is_refused_and_all_of_it_named():
+    changed = {**DIGESTS, "2018-02": "f" * 64}
+    del changed["2018-03"]
+    with pytest.raises(TrainingError) as caught:
+        manifest().require(changed)
+    assert caught.value.found == [
+        f"2018-02: {'f' * 12} in place of {'b' * 12}",
+        f"2018-03: missing in place of {'c' * 12}",
+    ]
+    assert "training_set" in caught.value.cure
+
+
+def test_too_few_rows():
+    with pytest.raises(TrainingError, match="needed: 100000"):
+        manifest(min_rows=100_000)
+
+
+def test_a_learning_window_that_is_too_short():
+    with pytest.raises(TrainingError, match="a range from"):
+        manifest(validation=3.0)
+
+
+def test_a_partition_without_a_digest_is_a_mistake_of_the_caller():
+    with pytest.raises(KeyError, match="2018-03"):
+        make_manifest(
+            HISTORY, WINDOWS, {"2018-01": "", "2018-02": ""}, validation=0.3, holdout=0.3, embargo=0, min_rows=1
+        )
+
+
+def test_equal_means_all_of_it():
+    assert manifest() == manifest()
+    assert replace(manifest(), as_of="2018-02") != manifest()

@@ -1,0 +1,104 @@
+"""Scores: one for each row, in its order, beside those of the yardsticks."""
+
+from datetime import datetime, timedelta
+
+import numpy as np
+import polars as pl
+import pytest
+
+from ml_assets.core.bundle import Bundle
+from ml_assets.core.errors import ScoringError
+from ml_assets.core.features import Feature
+from ml_assets.core.parameters import ModelParams
+from ml_assets.core.scoring import CONTENDERS, SCHEMA, contenders_on, no_scores, score
+from ml_assets.core.training import train_lightgbm
+
+PARAMS = ModelParams(trees=10, leaves=7, min_rows_per_leaf=10)
+
+
+def table(rows: int = 300, seed: int = 0) -> pl.DataFrame:
+    rng = np.random.default_rng(seed)
+    zone, miles = rng.integers(0, 5, rows), rng.gamma(2, 2, rows)
+    at = [datetime(2018, 1, 1) + timedelta(minutes=i) for i in range(rows)]
+    return pl.DataFrame(
+        {
+            "row_number": range(rows),
+            "event_at": at,
+            "label": 3 + 4 * miles + zone,
+            "label_known_at": at,
+            "zone": [f"z{z}" for z in zone],
+            "miles": miles,
+            "slice_zone": "x",
+        },
+        schema_overrides={"row_number": pl.UInt32},
+    )
+
+
+def bundle(*features: str, seed: int = 0) -> Bundle:
+    train = table(seed=seed)
+    kinds = {"zone": "category", "miles": "number"}
+    declared = [Feature(name, pl.col(name), kind=kinds[name]) for name in features]
+    model = train_lightgbm(train, table(100, 9), features=declared, params=PARAMS, seed=0, threads=1)
+    facts = {"features": [s.to_json() for s in model.specs], "naive": float(seed), "seed": seed}
+    return Bundle(facts, model.text)
+
+
+@pytest.fixture(scope="module")
+def champion() -> Bundle:
+    return bundle("zone", "miles", seed=1)
+
+
+@pytest.fixture(scope="module")
+def first() -> Bundle:
+    return bundle("miles", seed=2)
+
+
+def test_a_score_for_each_row_in_its_order(champion, first):
+    features = table(50, 3).reverse()
+    scores = score(features, champion, first, threads=1)
+    assert scores.schema == SCHEMA
+    assert scores.select("row_number", "event_at").equals(features.select("row_number", "event_at"))
+    np.testing.assert_array_equal(scores["prediction"], champion.predict(features.select("zone", "miles")))
+    np.testing.assert_array_equal(scores["prediction_never_retrained"], first.predict(features.select("miles")))
+    assert scores["prediction_naive"].unique().to_list() == [1.0]
+    assert scores["model_version"].unique().to_list() == [champion.sha256]
+    assert scores["prediction"].n_unique() > 10
+    assert list(CONTENDERS.values()) == [c for c in scores.columns if c.startswith("prediction")]
+
+
+def test_the_columns_of_the_table_may_be_in_any_order(champion, first):
+    features = table(50, 3)
+    other = features.select(reversed(features.columns))
+    assert score(other, champion, first, threads=2).equals(score(features, champion, first, threads=1))
+
+
+def test_no_rows(champion, first):
+    assert score(table().clear(), champion, first, threads=1).equals(no_scores())
+    assert no_scores().schema == SCHEMA
+    assert no_scores().is_empty()
+
+
+def test_features_of_another_model_are_refused(champion, first):
+    with pytest.raises(ScoringError, match="column zone is missing"):
+        score(table().drop("zone"), champion, first, threads=1)
+    with pytest.raises(ScoringError, match="column miles is missing"):
+        score(table().drop("miles"), bundle("zone"), first, threads=1)
+    with pytest.raises(ScoringError, match="column miles is Int64"):
+        score(table().with_columns(pl.col("miles").cast(pl.Int64)), champion, first, threads=1)
+
+
+def test_a_table_in_another_clock_is_refused(champion, first):
+    with pytest.raises(pl.exceptions.SchemaError, match="event_at"):
+        score(table().with_columns(pl.col("event_at").cast(pl.Date)), champion, first, threads=1)
+
+
+def test_contenders_with_and_without_a_champion(champion, first):
+    holdout = table(60, 4)
+    alone = contenders_on(holdout, candidate=first, champion=None, threads=1)
+    assert list(alone) == ["candidate", "naive"]
+    assert alone["naive"].tolist() == [2.0] * 60
+    both = contenders_on(holdout, candidate=first, champion=champion, threads=1)
+    assert list(both) == ["candidate", "champion", "naive"]
+    np.testing.assert_array_equal(both["champion"], champion.predict(holdout.select("zone", "miles")))
+    np.testing.assert_array_equal(both["candidate"], alone["candidate"])
+    assert not np.array_equal(both["candidate"], both["champion"])
