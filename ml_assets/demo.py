@@ -1,5 +1,7 @@
 """`ml-assets demo`: a replay with progress for people, and its summary and report at the end."""
 
+import os
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -12,8 +14,7 @@ from ml_assets.core.errors import MLAssetsError
 from ml_assets.project import pipeline_named
 from ml_assets.replay import Replay
 from ml_assets.resources.home import instance
-from ml_assets.resources.reports import Reports
-from ml_assets.resources.settings import settings
+from ml_assets.resources.settings import REPOSITORY, settings
 
 
 class DataInUse(MLAssetsError):
@@ -57,7 +58,7 @@ def _demo(pipeline_name: str, first: str | None, last: str | None, json_file: Pa
     text = summary.to_json()
     reports = (definitions.resources or {})["reports"]
     where = reports.page(pipeline.name, "summary.json", text.encode())
-    page = reports.page(pipeline.name, "report.html", render(summary, graph_url_hint="make dev").encode())
+    page = reports.page(pipeline.name, "report.html", render(summary, graph_url_hint=ui_command()).encode())
     if json_file is not None:
         json_file.parent.mkdir(parents=True, exist_ok=True)
         json_file.write_text(text)
@@ -69,4 +70,12 @@ def _demo(pipeline_name: str, first: str | None, last: str | None, json_file: Pa
     if not done:
         click.echo("Nothing new: every partition is up to date.")
     click.echo(headline(summary))
-    click.echo(f"Summary: {where}\nReport:  {page}\nThe same graph in the Dagster UI: make dev")
+    click.echo(f"Summary: {where}\nReport:  {page}\nThe same graph in the Dagster UI: {ui_command()}")
+
+
+def ui_command() -> str:
+    """What to type to see this data in the Dagster UI."""
+    data, source = settings().data, os.environ.get("ML_ASSETS_SOURCE", "simulated")
+    options = [] if data == REPOSITORY / "data" else ["--data", str(data)]
+    options += [] if source == "simulated" else ["--source", source]
+    return shlex.join(["ml-assets", "dev", *options]) if options else "make dev"

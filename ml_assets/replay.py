@@ -20,7 +20,6 @@ from ml_assets.partitions import windows_through
 from ml_assets.problem import Pipeline
 from ml_assets.resources.history import Made, latest
 from ml_assets.resources.ledger import Ledger
-from ml_assets.resources.settings import settings
 from ml_assets.resources.sources.interface import Source, make_source
 from ml_assets.resources.storage import Store
 

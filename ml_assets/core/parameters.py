@@ -65,7 +65,7 @@ class ModelParams:
             wrong.append(f"objective: {self.objective!r}, not one of {', '.join(get_args(Objective))}")
         elif self.alpha is not None and self.objective not in _ALPHA:
             wrong.append(f"alpha: {self.alpha}, which {self.objective} has no use for; leave it out")
-        elif self.objective == "quantile" and self.alpha is not None and self.alpha >= 1:
+        elif not wrong and self.objective == "quantile" and self.alpha is not None and self.alpha >= 1:
             wrong.append(f"alpha: {self.alpha}, not a quantile between 0 and 1")
         _refuse(wrong)
 

@@ -21,8 +21,10 @@ def why_not_row_by_row(expr: pl.Expr) -> str | None:
     except pl.exceptions.ColumnNotFoundError:
         return f"{expr} runs a Python function or something else that can't be checked; write it in polars expressions"
     inputs = expr.meta.pop()
-    if not separable or not keeps_rows or _is_in_a_column(expr, inputs):
+    if not separable or not keeps_rows or _is_in_a_column(expr, inputs) or _replaces_by_columns(expr, inputs):
         return f"{expr} looks across rows"
+    if str(expr).endswith("cast(Categorical)"):
+        return f"{expr} has codes that depend on the rows seen before; keep the string or cast to pl.Enum"
     return next((reason for reason in map(why_not_row_by_row, inputs) if reason), None)
 
 
@@ -31,3 +33,9 @@ def _is_in_a_column(expr: pl.Expr, inputs: list[pl.Expr]) -> bool:
     # `pop` gives the last input first.
     is_in = len(inputs) == 2 and str(expr).startswith(f"{inputs[1]}.is_in(")
     return is_in and not inputs[0].meta.is_literal()
+
+
+def _replaces_by_columns(expr: pl.Expr, inputs: list[pl.Expr]) -> bool:
+    # `replace(old, new)` takes columns as a whole, and polars calls that separable; a default is taken by row.
+    replaces = len(inputs) > 2 and str(expr).startswith((f"{inputs[-1]}.replace([", f"{inputs[-1]}.replace_strict(["))
+    return replaces and not all(values.meta.is_literal() for values in inputs[-3:-1])
