@@ -48,6 +48,8 @@ def _demo(pipeline_name: str, first: str | None, last: str | None, json_file: Pa
         click.echo(
             f"{pipeline.name}: {len(replay.windows)} partitions, {replay.windows[0].key} to {replay.windows[-1].key}"
         )
+        if killed := replay.end_what_was_killed():
+            click.echo(f"{killed} run of a replay that was killed is marked as failed; going on from there")
         done = 0
         with tqdm(total=len(replay.windows), unit="partition", disable=not sys.stderr.isatty()) as bar:
             for step in replay.steps():

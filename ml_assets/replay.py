@@ -24,6 +24,7 @@ from ml_assets.resources.sources.interface import Source, make_source
 from ml_assets.resources.storage import Store
 
 TRAIN_EVERY = 3
+STARTED_BY_TAG = "ml_assets/started_by"
 UNSCORED = ("raw", "validated", "quarantine", "features")
 SCORED = (*UNSCORED, "predictions", "performance")
 INPUTS = {
@@ -161,6 +162,17 @@ class Replay:
             for key, digest in manifest["partitions"].items()
         )
 
+    def end_what_was_killed(self) -> int:
+        """Mark runs of a replay that was killed as failed; only while no other replay works on this data.
+
+        Their processes are gone, and Dagster would show them as running until its monitor gives up on them.
+        """
+        started = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
+        runs = self.instance.get_runs(dg.RunsFilter(statuses=started, tags={STARTED_BY_TAG: "replay"}))
+        for run in runs:
+            self.instance.report_run_failed(run, "the replay that ran it was killed")
+        return len(runs)
+
     def describe(self, step: Step) -> str:
         """One line for people about what a step did."""
         if step.what == "train":
@@ -185,7 +197,7 @@ class Replay:
             instance=self.instance,
             partition_key=window.key,
             asset_selection=[self.pipeline.key(noun) for noun in nouns],
-            tags={REASON_TAG: reason},
+            tags={REASON_TAG: reason, STARTED_BY_TAG: "replay"},
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             raise_on_error=False,
         )

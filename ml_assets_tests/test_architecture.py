@@ -94,7 +94,7 @@ def test_no_module_is_an_orphan():
     orphans = {name_of(p) for p in MODULES if p.name != "__init__.py"} - used
     entries = {"ml_assets.definitions", "ml_assets.cli"}
     asked_by_tests = {"ml_assets.core.simulation.truth"}  # what a detector should find in simulated trips
-    assert orphans == entries | asked_by_tests, orphans
+    assert orphans <= entries | asked_by_tests, orphans
 
 
 def test_the_rules_see_what_they_forbid():

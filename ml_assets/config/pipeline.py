@@ -69,7 +69,7 @@ class Model(BaseModel):
     min_rows: int = Field(default=500, ge=1, description="Rows for training below which training is refused.")
     seed: int = Field(default=0, ge=0, description="Seed of everything random in training.")
     threads: int = Field(
-        default=2, ge=1, description="Threads that LightGBM may use; the bundle does not depend on it."
+        default=1, ge=1, description="Threads that LightGBM may use; the bundle does not depend on it."
     )
     params: Params = Field(default_factory=Params, description="Parameters of training.")
 

@@ -9,16 +9,16 @@ from ml_assets.core.errors import ConfigError
 Objective = Literal["l1", "l2", "huber", "quantile", "poisson"]
 _ALPHA: dict[str, float] = {"huber": 0.9, "quantile": 0.5}
 _BOUNDS: dict[str, tuple[float, float]] = {
-    "alpha": (1e-6, float("inf")),
+    "alpha": (1e-6, 1e12),
     "trees": (1, 100_000),
     "learning_rate": (1e-6, 1),
     "leaves": (2, 131_072),
-    "min_rows_per_leaf": (1, float("inf")),
+    "min_rows_per_leaf": (1, 1_000_000_000),
     "feature_fraction": (1e-6, 1),
     "bagging_fraction": (1e-6, 1),
-    "l2": (0, float("inf")),
-    "category_l2": (0, float("inf")),
-    "early_stopping_rounds": (0, float("inf")),
+    "l2": (0, 1e12),
+    "category_l2": (0, 1e12),
+    "early_stopping_rounds": (0, 100_000),
     "max_categories": (1, 100_000),
 }
 
@@ -65,7 +65,7 @@ class ModelParams:
             wrong.append(f"objective: {self.objective!r}, not one of {', '.join(get_args(Objective))}")
         elif self.alpha is not None and self.objective not in _ALPHA:
             wrong.append(f"alpha: {self.alpha}, which {self.objective} has no use for; leave it out")
-        elif not wrong and self.objective == "quantile" and self.alpha is not None and self.alpha >= 1:
+        elif self.objective == "quantile" and isinstance(self.alpha, int | float) and self.alpha >= 1:
             wrong.append(f"alpha: {self.alpha}, not a quantile between 0 and 1")
         _refuse(wrong)
 
@@ -81,9 +81,10 @@ class ModelParams:
         Raises:
             ConfigError: a name is unknown or a value is out of bounds; lists all.
         """
-        known = {f.name for f in fields(cls)} - {"objective"}
-        unknown = [f"{name}: not a parameter" for name in params if name not in known]
-        _refuse(unknown, expected=f"of {', '.join(sorted(known))}")
+        known = {f.name: f for f in fields(cls) if f.name != "objective"}
+        if unknown := [f"{name}: not a parameter" for name in params if name not in known]:
+            wrong = [w for name, value in params.items() if name in known for w in _wrong(known[name], value)]
+            _refuse(unknown + wrong, expected=f"values in bounds of {', '.join(sorted(known))}")
         return cls(objective=objective, **params)
 
     def to_json(self) -> dict[str, Any]:

@@ -65,11 +65,13 @@ def measure(
         return Performance(0, 0, {}, {}, None)
     columns = [ROW_NUMBER, EVENT_AT, LABEL, LABEL_KNOWN_AT, *(SLICE_PREFIX + s for s in slices)]
     labelled = features.select(columns).collect(engine="streaming")
-    both = scored.join(labelled, on=[ROW_NUMBER, EVENT_AT], how="inner", validate="1:1", maintain_order="left")
-    if not both.height == scored.height == labelled.height:
+    row = [ROW_NUMBER, EVENT_AT]
+    both = scored.join(labelled, on=row, how="inner", maintain_order="left")
+    matching = both.n_unique(row)
+    if not matching == both.height == scored.height == labelled.height:
         raise ContractError(
             "predictions of a partition",
-            found=f"{scored.height} scores for {labelled.height} rows of features, {both.height} of which match",
+            found=f"{scored.height} scores for {labelled.height} rows of features, {matching} of which match",
             expected="one score for each row",
             cure="materialize predictions again for this partition, then performance",
         )

@@ -112,13 +112,16 @@ def time_split(windows: Sequence[Window], *, validation: float, holdout: float, 
         embargo: gap before validation and before holdout, likewise.
 
     Raises:
-        TrainingError: there are no windows, they overlap or are out of order, a length is not positive, or
-            nothing is left to train on.
+        TrainingError: there are no windows, they overlap or are out of order, a length is not positive or
+            longer than all windows, or nothing is left to train on.
     """
     lengths = {"validation": validation, "holdout": holdout, "embargo": embargo}
     wrong = [
         f"{name}: {x}" for name, x in lengths.items() if not 0 <= x < float("inf") or (x == 0 and name != "embargo")
     ]
+    if windows:
+        whole = (max(w.end for w in windows) - min(w.start for w in windows)) / (windows[-1].end - windows[-1].start)
+        wrong += [f"{name}: {x}, in a window of {whole:g}" for name, x in lengths.items() if whole < x < float("inf")]
     wrong += [
         f"window {later.key} starts {later.start}, before {earlier.key} ends ({earlier.end})"
         for earlier, later in pairwise(windows)
@@ -128,7 +131,8 @@ def time_split(windows: Sequence[Window], *, validation: float, holdout: float, 
         raise TrainingError(
             "split by time",
             found=wrong or "no windows",
-            expected="windows in order without overlap, validation and holdout longer than 0, an embargo of at least 0",
+            expected="windows in order without overlap, validation and holdout longer than 0, an embargo of at least "
+            "0, none longer than the whole window",
             cure="correct model.validation, evaluation.holdout or evaluation.embargo",
         )
     as_of, length = windows[-1].end, windows[-1].end - windows[-1].start

@@ -22,14 +22,19 @@ CURE = (
 
 
 def save(bundle: Bundle, root: Path) -> Path:
-    """Write a bundle to `root/<sha256>`; one that is there is left as it is.
+    """Write a bundle to `root/<sha256>`; an intact one that is there is left as it is, a damaged one moved aside.
 
     It becomes visible by one rename, after everything is on disk: a process killed in the middle leaves a
     hidden folder that nobody takes for a bundle.
     """
     folder = root / bundle.sha256
     if folder.is_dir():
-        return folder
+        try:
+            load(root, bundle.sha256)
+        except BundleError:
+            folder.rename(Path(tempfile.mkdtemp(prefix=f".damaged-{bundle.sha256[:12]}-", dir=root)) / bundle.sha256)
+        else:
+            return folder
     root.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=".part-", dir=root))
     try:

@@ -1,11 +1,13 @@
 """Dagster's home: the folder of its databases, and the instance that the UI and every command share."""
 
+import glob
 import json
 import os
 from pathlib import Path
 
 import dagster as dg
 
+from ml_assets.core.errors import ConfigError
 from ml_assets.resources.settings import REPOSITORY, settings
 
 
@@ -13,8 +15,17 @@ def prepare_home() -> Path:
     """Make DAGSTER_HOME under the data root and point this process to it; returns it.
 
     Its `dagster.yaml` is this repository's, with the databases' folder in full.
+
+    Raises:
+        ConfigError: Dagster would not find its settings there.
     """
     home = settings().dagster_home
+    if glob.escape(str(home)) != str(home):
+        # Dagster takes the path of its own settings for a pattern, finds none, and sends telemetry.
+        raise ConfigError(
+            f"data folder {home.parent}", found="one of the letters * ? [ in its path", expected="a path without them",
+            cure="name another folder with --data or ML_ASSETS_DATA",
+        )  # fmt: skip
     home.mkdir(parents=True, exist_ok=True)
     ours = (
         (REPOSITORY / "dagster.yaml")

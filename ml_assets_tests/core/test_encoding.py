@@ -66,3 +66,29 @@ def test_refused(wrong, found):
         return
     with pytest.raises(ScoringError):
         learn_specs(wrong, FEATURES, max_categories=9)
+
+
+def test_learning_lists_every_mistake_of_the_training_rows():
+    wrong = pl.DataFrame({"zone": [1, 2], "hour": [1.0, 2.0]})
+    with pytest.raises(ScoringError) as caught:
+        learn_specs(wrong, FEATURES, max_categories=9)
+    assert caught.value.found == ["column miles is missing", "column zone is Int64, not String"]
+
+
+def test_a_code_does_not_depend_on_the_rows_scored_with_it():
+    together = encode(frame(), SPECS)
+    apart = np.vstack([encode(frame()[i : i + 1], SPECS) for i in range(4)])
+    np.testing.assert_array_equal(together, apart)
+
+
+def test_categories_beyond_the_most_frequent_count_as_missing():
+    zone, _ = learn_specs(frame(("9", "9", "7", None), (1.0,) * 4), FEATURES, max_categories=1)
+    codes = encode(frame(("9", "7", None, "new"), (1.0,) * 4), (zone, SPECS[1]))[:, 0]
+    np.testing.assert_array_equal(codes, [0, np.nan, np.nan, np.nan])
+
+
+def test_codes_are_in_the_order_of_names_and_missing_is_no_category():
+    zone, _ = learn_specs(frame(("b", "c", "c", "a", "c", "b"), (1.0,) * 6), FEATURES, max_categories=9)
+    assert zone.vocabulary == ("a", "b", "c")
+    missing, _ = learn_specs(frame((None, None, None, "b", "a"), (1.0,) * 5), FEATURES, max_categories=2)
+    assert missing.vocabulary == ("a", "b")

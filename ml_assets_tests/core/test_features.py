@@ -80,11 +80,20 @@ def test_each_row_alone_has_the_same_features():
         (Feature("x", pl.col("mils"), kind="number"), "reads mils, which is no column"),
         (Feature("x", pl.lit(1), kind="number"), "reads no column"),
         (Feature("x", pl.col("miles") - pl.col("miles").mean(), kind="number"), "looks across rows"),
+        (Feature("x", pl.col("miles").mean().over("zone"), kind="number"), "looks across rows"),
+        (Feature("x", pl.col("miles").shift(), kind="number"), "looks across rows"),
+        (Feature("x", pl.col("miles") + pl.col("minutes").fill_null(0), kind="number"), "reads minutes"),
+        (Feature("x", pl.when(pl.col("end_at").is_null()).then("miles"), kind="number"), "reads end_at"),
+        (Feature("x", pl.col("^mil.*$"), kind="number"), "name one column"),
+        (Feature("x", pl.col("miles").cast(pl.String), kind="number"), "gives String, which is no number"),
         (Feature("x", pl.col("start_at"), kind="number"), "gives Datetime"),
         (Feature("x", pl.col("miles"), kind="category"), "gives Float64, which is no category"),
         (Feature("x", pl.col("zone").dt.hour(), kind="number"), "can't be computed"),
         (Feature("x", pl.col("miles"), kind="colour"), "kind 'colour'"),
         (Feature("label", pl.col("miles"), kind="number"), "reserved"),
+        (Feature("event_at", pl.col("miles"), kind="number"), "reserved"),
+        (Feature("label_known_at", pl.col("miles"), kind="number"), "reserved"),
+        (Feature("row_number", pl.col("miles"), kind="number"), "reserved"),
         (Feature("slice_x", pl.col("miles"), kind="number"), "reserved"),
         (Feature("a b", pl.col("miles"), kind="number"), "no identifier"),
     ],
@@ -121,3 +130,52 @@ def test_look_ahead_counts_what_is_not_point_in_time():
     }
     early = build(MILES, known_at="start_at", event_time="end_at").lazy()
     assert look_ahead(early, window)["labels_known_before_the_event"] == 3
+
+
+def test_a_label_that_is_no_number_is_missing_and_an_infinite_one_refused():
+    rows = rides().with_columns(minutes=pl.Series([20.0, float("nan"), None]))
+    assert build(MILES, rows=rows)["label"].to_list() == [20.0, None, None]
+    infinite = rides().with_columns(minutes=pl.Series([20.0, float("inf"), float("-inf")]))
+    assert complaint(MILES, rows=infinite) == "label: infinite in 2 rows"
+
+
+def test_categories_come_from_whatever_names_things():
+    paid = Feature("paid", pl.col("paid"), kind="category")
+    known = Feature("known", pl.col("zone").is_not_null(), kind="number")
+    for values, dtype in ((["a", "b", None], pl.String), (["a", "b", None], pl.Enum(["b", "a"]))):
+        built = build(paid, known, rows=rides().with_columns(paid=pl.Series(values, dtype=dtype)))
+        assert built.select("paid", "known").to_dict(as_series=False) == {"paid": values, "known": [1.0, 0.0, 1.0]}
+        assert built.schema["paid"] == pl.String
+    built = build(paid, rows=rides().with_columns(paid=pl.Series([True, None, False])))
+    assert built["paid"].to_list() == ["true", None, "false"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        (rides().drop("row_number"), "column row_number is missing"),
+        (rides().with_columns(row_number=1.5), "column row_number is Float64"),
+        (rides().with_columns(minutes=pl.lit("20")), "label column minutes is String"),
+        (rides().with_columns(end_at=pl.col("end_at").dt.date()), "time column end_at is Date"),
+    ],
+)
+def test_a_table_that_does_not_fit(rows, words):
+    assert words in complaint(MILES, rows=rows)
+
+
+def test_a_kept_column_may_be_one_that_is_known_late_and_is_kept_once():
+    built = build(MILES, keep=["minutes", "fare_usd", "minutes"], known_late=["fare_usd"])
+    assert built.columns[4:] == ["miles", "slice_minutes", "slice_fare_usd"]
+
+
+def test_the_end_of_a_partition_is_outside_and_its_start_inside():
+    for start, outside in ((NOON, 0), (NOON + timedelta(microseconds=1), 1)):
+        window = Window("w", start, NOON + timedelta(hours=2, microseconds=1))
+        assert look_ahead(build(MILES).lazy(), window)["events_outside_the_partition"] == outside
+    exact = Window("w", NOON, NOON + timedelta(hours=2))
+    assert look_ahead(build(MILES).lazy(), exact)["events_outside_the_partition"] == 1
+
+
+def test_a_label_known_at_once_is_not_early():
+    window = Window("w", NOON, NOON + timedelta(hours=3))
+    assert set(look_ahead(build(MILES, known_at="start_at").lazy(), window).values()) == {0}

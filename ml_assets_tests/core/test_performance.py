@@ -121,5 +121,5 @@ def test_predictions_of_other_features_are_refused(predictions, found):
 
 def test_a_row_scored_twice_is_refused():
     twice = pl.concat([PREDICTIONS.head(119), PREDICTIONS.head(1)])
-    with pytest.raises(ContractError):
+    with pytest.raises(ContractError, match="120 scores for 120 rows of features, 119 of which match"):
         measured(predictions=twice)

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ml_assets.core.errors import TrainingError
@@ -55,6 +55,7 @@ def test_lengths_are_those_of_the_last_window():
     assert time_split(uneven, validation=2, holdout=1).train.end == day(8)
 
 
+@settings(derandomize=True, database=None, deadline=None)
 @given(validation=st.floats(0.01, 3), holdout=st.floats(0.01, 3), embargo=st.floats(0, 1), count=st.integers(1, 6))
 def test_parts_never_overlap_and_never_pass_as_of(validation, holdout, embargo, count):
     windows = [Window(str(i), START + i * DAY, START + (i + 1) * DAY) for i in range(count)]
@@ -80,6 +81,9 @@ def test_parts_never_overlap_and_never_pass_as_of(validation, holdout, embargo, 
         (WINDOWS, {"embargo": -0.1}, "embargo: -0.1"),
         (WINDOWS[:1], {"validation": 0.5, "holdout": 0.5}, "a range from"),
         (WINDOWS, {"embargo": 2}, "a range from"),
+        (WINDOWS, {"validation": 100_000}, "validation: 100000, in a window of 4"),
+        (WINDOWS, {"holdout": 1e300}, r"holdout: 1e\+300"),
+        (WINDOWS, {"embargo": float("inf")}, "embargo: inf"),
     ],
 )
 def test_refused(windows, lengths, words):
@@ -126,3 +130,51 @@ def test_too_few_rows_are_listed():
         count_rows(events((1, 2, 1), (3.9, 9, 1)), SPLIT, min_rows=2)
     assert [line.split(" rows")[0] for line in caught.value.found] == ["train: 1", "validation: 0", "holdout: 0"]
     assert "1 more whose label was not known" in caught.value.found[2]
+
+
+def test_all_mistakes_of_a_split_at_once():
+    with pytest.raises(TrainingError) as caught:
+        time_split(WINDOWS[::-1], validation=0, holdout=-1, embargo=-1)
+    assert [found.split()[0] for found in caught.value.found] == ["validation:", "holdout:", "embargo:"] + [
+        "window"
+    ] * 3
+
+
+MINUTES = st.integers(-60, 5 * 24 * 60)
+
+
+@settings(derandomize=True, database=None, deadline=None, max_examples=60)
+@given(
+    rows=st.lists(st.tuples(MINUTES, st.none() | st.integers(0, 2000), st.booleans()), min_size=1, max_size=40),
+    embargo=st.sampled_from([0.0, 0.1, 0.5]),
+)
+def test_no_part_sees_a_row_of_another_or_a_label_too_early(rows, embargo):
+    split = time_split(WINDOWS, validation=0.25, holdout=0.5, embargo=embargo)
+    table = events(*((at / 1440, None if wait is None else (at + wait) / 1440, 1.0 if known else None)
+                     for at, wait, known in rows)).with_row_index("row_number")  # fmt: skip
+    parts = {p: rows_of(table, split, p).collect() for p in PARTS}
+    numbers = [n for part in parts.values() for n in part["row_number"]]
+    assert len(numbers) == len(set(numbers))
+    for part, found in parts.items():
+        start, end = {"train": (split.train.start, split.train.end),
+                      "validation": (split.validation.start, split.validation.end),
+                      "holdout": (split.holdout.start, split.as_of)}[part]  # fmt: skip
+        bound = {"train": split.train.end, "validation": split.holdout.start, "holdout": split.as_of}[part]
+        assert all(start <= at < end for at in found["event_at"])
+        assert all(at <= bound for at in found["label_known_at"])
+        assert found["label"].null_count() == 0
+        # And none is lost that could have been had.
+        usable = [known and wait is not None and start <= day(at / 1440) < end and day((at + wait) / 1440) <= bound
+                  for at, wait, known in rows]  # fmt: skip
+        assert found.height == sum(usable)
+
+
+def test_a_validation_label_may_come_in_the_gap_before_the_holdout():
+    gaps = time_split(WINDOWS, validation=0.25, holdout=0.5, embargo=0.125)
+    rows = events((3.3, 3.45, 1), (3.3, 3.5, 2), (3.3, 3.51, 3))
+    assert rows_of(rows, gaps, "validation").collect()["label"].to_list() == [1.0, 2.0]
+
+
+def test_nothing_is_learnt_from_no_rows_whatever_is_asked():
+    with pytest.raises(TrainingError, match="train: 0 rows"):
+        count_rows(events((3.3, 3.4, 1), (3.6, 3.7, 1)), SPLIT, min_rows=0)

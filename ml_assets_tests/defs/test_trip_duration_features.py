@@ -1,112 +1,138 @@
-"""Features of trip duration: an oracle in SQL, what they may not know, and how well they predict real trips."""
+"""Features of trip duration: computed once more by DuckDB, and none of them of what is known late."""
 
+import subprocess
+import sys
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import duckdb
-import numpy as np
 import polars as pl
+import pytest
 from polars.testing import assert_frame_equal
 
 from ml_assets.core.contract import Contract
-from ml_assets.core.encoding import encode
-from ml_assets.core.features import DTYPES, build_features
-from ml_assets.core.parameters import ModelParams
-from ml_assets.core.split import rows_of, time_split
-from ml_assets.core.training import train_lightgbm
+from ml_assets.core.errors import ConfigError
+from ml_assets.core.features import Feature, build_features
+from ml_assets.core.row_by_row import why_not_row_by_row
 from ml_assets.core.validation import judge, split
 from ml_assets.core.windows import Window
 from ml_assets.defs.trip_duration.features import FEATURES
 from ml_assets.defs.trips.schema import Trip
 
-NAMES = {"label": "trip_minutes", "event_time": "pickup_at", "known_at": "dropoff_at"}
-
+NAMES = [f.name for f in FEATURES]
+KNOWN_LATE = ["fare_usd", "tip_usd", "tolls_usd", "dropoff_at", "rate_code", "payment_type"]
 ORACLE = """
-SELECT
-    CAST(pickup_zone AS VARCHAR) AS pickup_zone,
-    CAST(dropoff_zone AS VARCHAR) AS dropoff_zone,
-    trip_miles,
-    CAST(passengers AS DOUBLE) AS passengers,
-    CAST(vendor AS VARCHAR) AS vendor,
-    CAST(date_part('hour', pickup_at) AS DOUBLE) AS pickup_hour,
-    CAST(date_part('isodow', pickup_at) AS DOUBLE) AS pickup_weekday,
-    CAST(floor(date_diff('second', date_trunc('week', pickup_at), pickup_at) / 3600) AS DOUBLE) AS pickup_hour_of_week,
-    CAST(date_diff('minute', date_trunc('day', pickup_at), pickup_at) AS DOUBLE) AS pickup_minute_of_day,
-    CAST(date_part('month', pickup_at) AS DOUBLE) AS pickup_month
-FROM trips ORDER BY row_number
+    SELECT row_number,
+           pickup_at AS event_at,
+           CAST(epoch_us(dropoff_at) - epoch_us(pickup_at) AS DOUBLE) / 60000000 AS label,
+           dropoff_at AS label_known_at,
+           CAST(pickup_zone AS VARCHAR) AS pickup_zone,
+           CAST(dropoff_zone AS VARCHAR) AS dropoff_zone,
+           CAST(trip_miles AS DOUBLE) AS trip_miles,
+           CAST(passengers AS DOUBLE) AS passengers,
+           CAST(vendor AS VARCHAR) AS vendor,
+           CAST(extract(hour FROM pickup_at) AS DOUBLE) AS pickup_hour,
+           CAST(extract(isodow FROM pickup_at) AS DOUBLE) AS pickup_weekday,
+           CAST(date_diff('hour', date_trunc('week', pickup_at), pickup_at) AS DOUBLE) AS pickup_hour_of_week,
+           CAST(date_diff('minute', date_trunc('day', pickup_at), pickup_at) AS DOUBLE) AS pickup_minute_of_day,
+           CAST(extract(month FROM pickup_at) AS DOUBLE) AS pickup_month
+    FROM trips ORDER BY row_number
 """
 
 
-def trips(rows: int = 2000) -> pl.DataFrame:
-    """Valid trips with every column of the contract, at all hours of two years, leap day and year's ends included."""
-    rng = np.random.default_rng(11)
-    start = datetime(2019, 12, 31, 23, 59, 59)
-    pickup = [start + timedelta(seconds=int(s)) for s in rng.integers(0, 366 * 86_400, rows - 2)]
-    pickup += [datetime(2020, 2, 29), datetime(2020, 12, 31, 23, 59, 59)]
-    minutes = rng.integers(60, 7200, rows)
-    frame = pl.DataFrame(
+def trips() -> pl.DataFrame:
+    """Pick-ups 97 minutes apart over 14 months: every weekday, hour and month, a leap day, and what is missing."""
+    n = 6_400
+    at = [datetime(2019, 1, 1) + timedelta(minutes=97 * i, seconds=i % 60) for i in range(n)]
+    took = [timedelta(seconds=60 + 37 * i % 7200) for i in range(n)]
+    return pl.DataFrame(
         {
-            "row_number": pl.Series(range(rows), dtype=pl.UInt32),
-            "pickup_at": pickup,
-            "dropoff_at": [t + timedelta(seconds=int(s)) for t, s in zip(pickup, minutes, strict=True)],
-            "trip_minutes": minutes / 60,
-            "trip_miles": rng.gamma(2, 2, rows),
-            "pickup_zone": rng.integers(1, 264, rows),
-            "dropoff_zone": rng.integers(1, 264, rows),
-            "passengers": [None if i % 6 == 0 else i % 5 for i in range(rows)],
-            "vendor": [None if i % 6 == 0 else 1 + i % 2 for i in range(rows)],
-        }
+            "row_number": range(n),
+            "pickup_at": at,
+            "dropoff_at": [t + d for t, d in zip(at, took, strict=True)],
+            "trip_minutes": [d.total_seconds() / 60 for d in took],
+            "trip_miles": [0.1 + i % 300 / 7 for i in range(n)],
+            "pickup_zone": [1 + i % 263 for i in range(n)],
+            "dropoff_zone": [1 + 5 * i % 263 for i in range(n)],
+            "passengers": [None if i % 11 == 0 else i % 7 for i in range(n)],
+            "vendor": [None if i % 13 == 0 else 1 + i % 2 for i in range(n)],
+            "fare_usd": [10.0] * n,
+        },
+        schema_overrides={"row_number": pl.UInt32},
     )
-    rest = [c for c in Contract.from_model(Trip).columns if c.name not in frame.columns]
-    return frame.with_columns(pl.lit(1).cast(c.dtype).alias(c.name) for c in rest)
 
 
-def test_against_sql():
-    frame = trips()
-    built = build_features(frame.lazy(), FEATURES, **NAMES).collect()
-    database = duckdb.connect()
-    database.register("trips", frame.to_arrow())
-    expected = database.sql(ORACLE).pl()
-    assert_frame_equal(built.select(f.name for f in FEATURES), expected)
-    assert built["label_known_at"].equals(frame["dropoff_at"])
+def build(rows: pl.DataFrame, features=FEATURES, known_late=()) -> pl.DataFrame:
+    names = {"label": "trip_minutes", "event_time": "pickup_at", "known_at": "dropoff_at"}
+    return build_features(rows.lazy(), features, **names, known_late=known_late).collect()
 
 
-def test_nothing_of_the_outcome_is_used():
-    outcome = {"dropoff_at", "trip_minutes", "payment_type", "rate_code", "store_and_forward"}
-    outcome |= {c.name for c in Contract.from_model(Trip).columns if c.name.endswith("_usd")}
-    build_features(trips(2).lazy(), FEATURES, **NAMES, known_late=outcome)
-    read = {c for f in FEATURES for c in f.expr.meta.root_names()}
-    assert read == {"pickup_at", "pickup_zone", "dropoff_zone", "trip_miles", "passengers", "vendor"}
+def recomputed(rows: pl.DataFrame) -> pl.DataFrame:
+    with duckdb.connect() as database:
+        database.register("trips", rows.to_arrow())
+        return pl.DataFrame(database.sql(ORACLE).to_arrow_table())
 
 
-def test_every_feature_is_described():
-    for feature in FEATURES:
-        assert feature.description
-        assert feature.unit if feature.kind == "number" else feature.kind in DTYPES
+def test_duckdb_computes_the_same_for_every_row():
+    rows = trips()
+    assert {t.month for t in rows["pickup_at"]} == set(range(1, 13))
+    built = build(rows)
+    assert built.columns == ["row_number", "event_at", "label", "label_known_at", *NAMES]
+    assert_frame_equal(built, recomputed(rows), rel_tol=0, abs_tol=1e-9, check_exact=False)
+    assert built["passengers"].null_count() == rows["passengers"].null_count() > 0
+    assert built["vendor"].null_count() == rows["vendor"].null_count() > 0
 
 
-def month(folder: Path, key: str) -> tuple[Window, pl.DataFrame]:
-    start = datetime.strptime(key, "%Y-%m")
-    window = Window(key, start, (start + timedelta(days=32)).replace(day=1))
-    raw = pl.scan_parquet(folder / f"yellow_tripdata_{key}.parquet")
-    valid, _ = split(judge(raw, Contract.from_model(Trip), event_time="pickup_at", window=window))
-    return window, build_features(valid, FEATURES, **NAMES).collect()
+@pytest.mark.parametrize("name", [n for n in NAMES if n.startswith("pickup_") and n != "pickup_zone"])
+def test_the_oracle_tells_a_clock_that_is_off_by_a_minute(name):
+    rows = trips()
+    late = rows.with_columns(pl.col("pickup_at") + pl.duration(minutes=1))
+    assert not build(late)[name].equals(recomputed(rows)[name])
 
 
-def test_a_model_of_2018_predicts_real_trips_of_2019(tlc):
-    windows, history = zip(*(month(tlc, f"2018-{m:02d}") for m in range(1, 13)), strict=True)
-    parts = time_split(windows, validation=1 / 3, holdout=1 / 3)
-    rows = pl.concat(history).lazy()
-    train, validation = (rows_of(rows, parts, part).collect() for part in ("train", "validation"))
-    model = train_lightgbm(train, validation, features=FEATURES, params=ModelParams(trees=120), seed=0, threads=1)
+def test_duckdb_computes_the_same_for_real_trips(tlc):
+    contract = Contract.from_model(Trip)
+    window = Window("2019-07", datetime(2019, 7, 1), datetime(2019, 8, 1))
+    raw = pl.scan_parquet(tlc / "yellow_tripdata_2019-07.parquet")
+    rows = split(judge(raw, contract, event_time="pickup_at", window=window))[0].collect()
+    assert rows.height > 9_000
+    assert_frame_equal(build(rows), recomputed(rows), rel_tol=0, abs_tol=1e-9, check_exact=False)
 
-    import lightgbm as lgb
 
-    booster = lgb.Booster(model_str=model.text)
-    for key in ("2019-02", "2019-11"):
-        _, later = month(tlc, key)
-        scores = booster.predict(encode(later.select(f.name for f in FEATURES), model.specs), num_threads=1)
-        label = later["label"].to_numpy()
-        error, naive = np.abs(scores - label).mean(), np.abs(label - train["label"].median()).mean()
-        assert error < 3.3
-        assert error < 0.45 * naive
+def test_edges_of_the_week_the_day_and_the_year():
+    at = [datetime(2018, 12, 31), datetime(2019, 1, 6, 23, 59, 59), datetime(2020, 2, 29, 12, 30)]
+    rows = trips().head(3).with_columns(pickup_at=pl.Series(at), dropoff_at=pl.Series(at) + timedelta(minutes=5))
+    columns = ["pickup_hour_of_week", "pickup_minute_of_day", "pickup_hour", "pickup_weekday", "pickup_month"]
+    assert build(rows).select(columns).rows() == [
+        (0, 0, 0, 1, 12),
+        (167, 1439, 23, 7, 1),
+        (5 * 24 + 12, 750, 12, 6, 2),
+    ]
+
+
+def test_nothing_that_is_known_late_is_read():
+    read = {column for f in FEATURES for column in f.expr.meta.root_names()}
+    assert not read & {"trip_minutes", *KNOWN_LATE}
+    assert read <= set(Trip.to_schema().columns)
+    speed = Feature("speed", pl.col("trip_miles") / pl.col("fare_usd"), kind="number")
+    with pytest.raises(ConfigError, match="speed: reads fare_usd"):
+        build(trips(), [*FEATURES, speed], known_late=KNOWN_LATE)
+
+
+def test_a_trip_alone_has_the_features_it_has_among_others():
+    rows = trips().sample(20, seed=0)
+    together = build(rows)
+    apart = pl.concat(build(rows[i : i + 1]) for i in range(rows.height))
+    assert_frame_equal(together, apart)
+    assert [why_not_row_by_row(f.expr) for f in FEATURES] == [None] * len(FEATURES)
+
+
+@pytest.mark.parametrize("feature", FEATURES, ids=lambda f: f.name)
+def test_each_is_described_and_numbers_have_a_unit(feature):
+    assert feature.description
+    assert (feature.unit is not None) == (feature.kind == "number")
+
+
+def test_loading_them_is_cheap():
+    heavy = "{'lightgbm', 'pandas', 'matplotlib', 'sklearn', 'pandera'}"
+    code = f"import sys, ml_assets.defs.trip_duration.features; print({heavy} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"

@@ -1,128 +1,247 @@
-"""Bundles on disk: whole or not there, never overwritten, and nothing damaged reaches LightGBM."""
+"""Bundles as folders: named by their content, never overwritten, proven before LightGBM reads them."""
 
+import errno
 import hashlib
 import json
+import multiprocessing
+import os
 import shutil
 from pathlib import Path
 
+import lightgbm
 import numpy as np
 import polars as pl
 import pytest
 
-from ml_assets.core.bundle import Bundle
-from ml_assets.core.encoding import FeatureSpec
+from ml_assets.core.bundle import FORMAT, Bundle
 from ml_assets.core.errors import BundleError
 from ml_assets.core.features import Feature
 from ml_assets.core.parameters import ModelParams
 from ml_assets.core.training import train_lightgbm
-from ml_assets.resources import bundle_files
-from ml_assets.resources.bundle_files import load, save
+from ml_assets.resources.bundle_files import MANIFEST, MODEL, load, save
 
-ROWS = pl.DataFrame({"miles": np.arange(300) / 10}).with_columns(label=pl.col("miles") ** 1.1)
+PARAMS = ModelParams(trees=10, leaves=7, min_rows_per_leaf=10)
+
+
+def rides(rows: int, seed: int) -> pl.DataFrame:
+    rng = np.random.default_rng(seed)
+    zone, miles = rng.integers(0, 5, rows), rng.gamma(2, 2, rows)
+    return pl.DataFrame({"zone": [f"zöne {z}" for z in zone], "miles": miles, "label": 3 + 4 * miles + zone})
+
+
+FRAME = rides(50, 3).drop("label")
+
+
+def made(seed: int = 1, form: int = FORMAT) -> Bundle:
+    features = [Feature("zone", pl.col("zone"), kind="category"), Feature("miles", pl.col("miles"), kind="number")]
+    model = train_lightgbm(rides(300, seed), rides(100, 9), features=features, params=PARAMS, seed=0, threads=1)
+    facts = {"format": form, "features": [s.to_json() for s in model.specs], "naive": 7.5}
+    golden = {"rows": [list(r) for r in FRAME.head(3).iter_rows()]}
+    golden["scores"] = Bundle(facts, model.text).predict(FRAME.head(3)).tolist()
+    return Bundle({**facts, "golden": golden}, model.text)
 
 
 @pytest.fixture(scope="module")
 def bundle() -> Bundle:
-    trained = train_lightgbm(
-        ROWS,
-        ROWS,
-        features=[Feature("miles", pl.col("miles"), kind="number")],
-        params=ModelParams(trees=10, leaves=5),
-        seed=0,
-        threads=1,
-    )
-    specs = [FeatureSpec("miles", "number", None).to_json()]
-    golden = {"rows": [[1.0], [2.5], [None]]}
-    facts = {"format": bundle_files.FORMAT, "features": specs, "naive": 1.0, "golden": {"rows": [], "scores": []}}
-    scores = Bundle(facts, trained.text).predict(
-        pl.DataFrame(golden["rows"], schema={"miles": pl.Float64}, orient="row")
-    )
-    return Bundle({**facts, "golden": {**golden, "scores": scores.tolist()}}, trained.text)
+    return made()
 
 
-def test_the_same_scores_to_the_bit_after_saving_and_loading(bundle, tmp_path):
-    folder = save(bundle, tmp_path)
-    assert folder == tmp_path / bundle.sha256
-    assert hashlib.sha256((folder / "manifest.json").read_bytes()).hexdigest() == bundle.sha256
-    back = load(tmp_path, bundle.sha256)
-    assert back.sha256 == bundle.sha256
-    frame = ROWS.select("miles")
-    np.testing.assert_array_equal(back.predict(frame), bundle.predict(frame))
-    assert len(np.unique(back.predict(frame))) > 10
+@pytest.fixture
+def saved(bundle, tmp_path) -> Path:
+    return save(bundle, tmp_path / "models")
 
 
-def test_saving_again_changes_nothing(bundle, tmp_path):
-    before = {p: p.stat().st_mtime_ns for p in save(bundle, tmp_path).iterdir()}
-    assert {p: p.stat().st_mtime_ns for p in save(bundle, tmp_path).iterdir()} == before
-    assert [p.name for p in tmp_path.iterdir()] == [bundle.sha256]
+@pytest.fixture
+def unparsed(monkeypatch):
+    """LightGBM must not see a damaged text: it can crash the process."""
+
+    def parsed(*_: object, **__: object) -> None:
+        pytest.fail("LightGBM was given a text that was not proven")
+
+    monkeypatch.setattr(lightgbm, "Booster", parsed)
 
 
-def test_a_saver_that_is_killed_leaves_no_bundle(bundle, tmp_path, monkeypatch):
-    with monkeypatch.context() as patched:
-        # A killed process neither renames nor cleans up.
-        patched.setattr(Path, "rename", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-        patched.setattr(shutil, "rmtree", lambda *_, **__: None)
-        with pytest.raises(KeyboardInterrupt):
-            save(bundle, tmp_path)
-    assert len(list(tmp_path.iterdir())) == 1
-    with pytest.raises(BundleError, match="No such file"):
-        load(tmp_path, bundle.sha256)
-    save(bundle, tmp_path)
-    load(tmp_path, bundle.sha256)
+def visible(root: Path) -> list[str]:
+    return [p.name for p in root.iterdir() if not p.name.startswith(".")]
 
 
-def test_two_savers_at_once(bundle, tmp_path, monkeypatch):
-    rename = Path.rename
-
-    def other_first(scratch: Path, target: Path) -> Path:
-        shutil.copytree(scratch, target)
-        return rename(scratch, target)
-
-    monkeypatch.setattr(Path, "rename", other_first)
-    save(bundle, tmp_path)
-    assert [p.name for p in tmp_path.iterdir()] == [bundle.sha256]
-    load(tmp_path, bundle.sha256)
+def test_a_folder_is_named_by_its_manifest_which_names_the_text(bundle, saved):
+    assert sorted(p.name for p in saved.iterdir()) == [MANIFEST, MODEL]
+    assert saved.name == bundle.sha256 == hashlib.sha256((saved / MANIFEST).read_bytes()).hexdigest()
+    record = json.loads((saved / MANIFEST).read_text())
+    assert record["files"] == {MODEL: hashlib.sha256((saved / MODEL).read_bytes()).hexdigest()}
+    assert visible(saved.parent) == [saved.name]
+    assert list(saved.parent.glob(".*")) == []
+    assert saved.stat().st_mode & 0o777 == 0o755
 
 
-@pytest.mark.parametrize("name", ["manifest.json", "model.txt"])
-@pytest.mark.parametrize("damage", ["flip", "cut", "empty", "remove"])
-def test_damage_is_found_before_the_text_is_parsed(bundle, tmp_path, monkeypatch, name, damage):
-    file = save(bundle, tmp_path) / name
-    content = file.read_bytes()
-    middle = len(content) // 2
-    if damage == "remove":
-        file.unlink()
-    else:
-        flipped = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
-        file.write_bytes({"flip": flipped, "cut": content[:middle], "empty": b""}[damage])
-    monkeypatch.setattr("lightgbm.Booster", lambda **_: pytest.fail("a damaged text was parsed"))
-    with pytest.raises(BundleError, match=name):
-        load(tmp_path, bundle.sha256)
+def test_what_is_loaded_scores_the_same_to_the_bit(bundle, saved):
+    loaded = load(saved.parent, saved.name)
+    np.testing.assert_array_equal(loaded.predict(FRAME), bundle.predict(FRAME))
+    assert np.unique(loaded.predict(FRAME)).size > 10
+    assert (loaded.sha256, loaded.manifest, loaded.specs) == (bundle.sha256, bundle.manifest, bundle.specs)
 
 
-def test_another_bundle_under_its_name(bundle, tmp_path):
-    folder = save(bundle, tmp_path).rename(tmp_path / ("0" * 64))
-    with pytest.raises(BundleError, match="SHA-256"):
+def test_saving_twice_changes_nothing(bundle, saved):
+    before = {p: (p.stat().st_mtime_ns, p.stat().st_ino) for p in (saved, *saved.iterdir())}
+    assert save(bundle, saved.parent) == saved
+    assert {p: (p.stat().st_mtime_ns, p.stat().st_ino) for p in (saved, *saved.iterdir())} == before
+
+
+def test_another_bundle_is_another_folder(bundle, saved):
+    other = save(made(seed=2), saved.parent)
+    assert sorted(visible(saved.parent)) == sorted([saved.name, other.name])
+    np.testing.assert_array_equal(load(saved.parent, saved.name).predict(FRAME), bundle.predict(FRAME))
+
+
+def truncated(folder: Path) -> None:
+    text = (folder / MODEL).read_bytes()
+    (folder / MODEL).write_bytes(text[: len(text) // 2])
+
+
+def emptied(folder: Path) -> None:
+    (folder / MODEL).write_bytes(b"")
+
+
+def flipped(folder: Path) -> None:
+    text = bytearray((folder / MODEL).read_bytes())
+    text[len(text) // 3] ^= 1
+    (folder / MODEL).write_bytes(text)
+
+
+def longer(folder: Path) -> None:
+    with (folder / MODEL).open("ab") as f:
+        f.write(b"\n")
+
+
+def of_another(folder: Path) -> None:
+    (folder / MODEL).write_text(made(seed=2).model_text)
+
+
+def manifest_changed(folder: Path) -> None:
+    record = json.loads((folder / MANIFEST).read_text())
+    (folder / MANIFEST).write_text(json.dumps({**record, "naive": 7.6}, sort_keys=True, indent=1, ensure_ascii=False))
+
+
+def manifest_for_a_changed_text(folder: Path) -> None:
+    longer(folder)
+    record = json.loads((folder / MANIFEST).read_text())
+    record["files"][MODEL] = hashlib.sha256((folder / MODEL).read_bytes()).hexdigest()
+    (folder / MANIFEST).write_text(json.dumps(record, sort_keys=True, indent=1, ensure_ascii=False))
+
+
+def manifest_is_no_json(folder: Path) -> None:
+    (folder / MANIFEST).write_bytes(b"\xff{")
+
+
+@pytest.mark.parametrize(
+    ("damage", "file"),
+    [
+        (truncated, MODEL), (emptied, MODEL), (flipped, MODEL), (longer, MODEL), (of_another, MODEL),
+        (manifest_changed, MANIFEST), (manifest_for_a_changed_text, MANIFEST), (manifest_is_no_json, MANIFEST),
+    ],
+)  # fmt: skip
+def test_damage_is_refused_before_lightgbm_reads_it(saved, damage, file, request):
+    damage(saved)
+    request.getfixturevalue("unparsed")
+    with pytest.raises(BundleError, match="SHA-256") as caught:
+        load(saved.parent, saved.name)
+    assert str(saved / file) in caught.value.thing
+    assert "remove it and train again" in caught.value.cure
+
+
+@pytest.mark.parametrize("file", [MANIFEST, MODEL])
+def test_a_missing_file_is_named(saved, file, unparsed):
+    (saved / file).unlink()
+    with pytest.raises(BundleError, match="No such file or directory") as caught:
+        load(saved.parent, saved.name)
+    assert str(saved / file) in caught.value.thing
+
+
+def test_a_bundle_that_is_not_there(tmp_path):
+    with pytest.raises(BundleError, match="abcdef123456"):
+        load(tmp_path, "abcdef123456" + "0" * 52)
+
+
+def test_a_damaged_bundle_is_moved_aside_when_it_is_saved_again(bundle, saved):
+    (saved / MODEL).write_bytes(b"damaged")
+    assert save(bundle, saved.parent) == saved
+    assert load(saved.parent, bundle.sha256).sha256 == bundle.sha256
+    [aside] = saved.parent.glob(".damaged-*")
+    assert (aside / bundle.sha256 / MODEL).read_bytes() == b"damaged"
+
+
+def test_another_format_is_refused(tmp_path, request):
+    folder = save(made(form=FORMAT + 1), tmp_path)
+    request.getfixturevalue("unparsed")
+    with pytest.raises(BundleError, match=f"format {FORMAT + 1}") as caught:
+        load(tmp_path, folder.name)
+    assert caught.value.expected == f"format {FORMAT}"
+
+
+def test_golden_rows_are_scored_when_it_is_loaded(bundle, tmp_path):
+    golden = bundle.facts["golden"]
+    wrong = {**golden, "scores": [s + 1e-9 for s in golden["scores"]]}
+    folder = save(Bundle({**bundle.facts, "golden": wrong}, bundle.model_text), tmp_path)
+    with pytest.raises(BundleError, match="golden rows"):
         load(tmp_path, folder.name)
 
 
-def test_another_format_is_refused(bundle, tmp_path):
-    newer = Bundle({**bundle.facts, "format": 99}, bundle.model_text)
-    save(newer, tmp_path)
-    with pytest.raises(BundleError, match="format 99"):
-        load(tmp_path, newer.sha256)
+def test_what_a_killed_process_left_is_no_bundle(bundle, tmp_path):
+    leftover = tmp_path / ".part-abc"
+    leftover.mkdir()
+    (leftover / MANIFEST).write_bytes(bundle.manifest)
+    with pytest.raises(BundleError):
+        load(tmp_path, bundle.sha256)
+    save(bundle, tmp_path)
+    assert visible(tmp_path) == [bundle.sha256]
+    assert load(tmp_path, bundle.sha256).sha256 == bundle.sha256
 
 
-def test_golden_rows_are_compared(bundle, tmp_path):
-    golden = {**bundle.facts["golden"], "scores": [0.0, 0.0, 0.0]}
-    wrong = Bundle({**bundle.facts, "golden": golden}, bundle.model_text)
-    save(wrong, tmp_path)
-    with pytest.raises(BundleError, match="golden rows"):
-        load(tmp_path, wrong.sha256)
+@pytest.mark.parametrize("call", ["fsync", "write", "rename"])
+def test_a_full_disk_leaves_nothing(bundle, tmp_path, monkeypatch, call):
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    where = {"fsync": (os, "fsync"), "write": (Path, "write_bytes"), "rename": (Path, "rename")}[call]
+    monkeypatch.setattr(*where, full)
+    with pytest.raises(OSError, match="No space left"):
+        save(bundle, tmp_path)
+    monkeypatch.undo()
+    assert list(tmp_path.iterdir()) == []
+    assert load(tmp_path, save(bundle, tmp_path).name).sha256 == bundle.sha256
 
 
-def test_no_pickle_and_no_place_in_it(bundle, tmp_path):
+def test_somebody_saved_the_same_meanwhile(bundle, tmp_path, monkeypatch):
+    rename = Path.rename
+
+    def theirs_first(self: Path, target: Path) -> None:
+        shutil.copytree(self, target)
+        rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", theirs_first)
     folder = save(bundle, tmp_path)
-    assert sorted(p.name for p in folder.iterdir()) == ["manifest.json", "model.txt"]
-    assert json.loads((folder / "manifest.json").read_text())["files"].keys() == {"model.txt"}
-    assert str(tmp_path).encode() not in b"".join(p.read_bytes() for p in folder.iterdir())
+    monkeypatch.undo()
+    assert [p.name for p in tmp_path.iterdir()] == [bundle.sha256]
+    assert load(tmp_path, folder.name).sha256 == bundle.sha256
+
+
+def _save_often(facts: dict, text: str, root: Path, barrier) -> None:
+    for n in range(20):
+        barrier.wait(timeout=60)
+        save(Bundle({**facts, "naive": n}, text), root)
+
+
+def test_two_processes_save_the_same_at_once(bundle, tmp_path):
+    spawn = multiprocessing.get_context("spawn")
+    barrier = spawn.Barrier(2)
+    arguments = (dict(bundle.facts), bundle.model_text, tmp_path, barrier)
+    both = [spawn.Process(target=_save_often, args=arguments) for _ in range(2)]
+    for process in both:
+        process.start()
+    for process in both:
+        process.join()
+        assert process.exitcode == 0
+    assert len(list(tmp_path.iterdir())) == 20
+    for folder in tmp_path.iterdir():
+        assert load(tmp_path, folder.name).sha256 == folder.name
