@@ -35,7 +35,7 @@ def main() -> None:
 @main.command()
 @click.option("--pipeline", default="trip_duration", show_default=True, help="Pipeline to replay.")
 @click.option(
-    "--source", default="simulated", show_default=True, metavar="simulated|DIR",
+    "--source", default="simulated", envvar="ML_ASSETS_SOURCE", show_default=True, metavar="simulated|DIR",
     help="`simulated`, or a folder of files named and shaped like the TLC's (yellow_tripdata_2019-01.parquet, …).",
 )  # fmt: skip
 @click.option("--from", "first", metavar="PARTITION", help="First partition, e.g. 2018-01.")

@@ -17,6 +17,7 @@ from ml_assets.config.pipeline import PipelineConfig
 from ml_assets.config.table import TableConfig
 from ml_assets.core.errors import ConfigError
 from ml_assets.resources.settings import source_for
+from ml_assets.scaffolds import PipelineScaffolder, TableScaffolder
 
 C = TypeVar("C", bound=BaseModel)
 
@@ -46,6 +47,7 @@ def _folder(context: dg.ComponentLoadContext) -> Path:
     return context.path if context.path.is_dir() else context.path.parent
 
 
+@dg.scaffold_with(TableScaffolder)
 @dataclass
 class Table(dg.Component):
     """A stream of rows with event times: source, contract, partitions; shared by any number of pipelines."""
@@ -71,6 +73,7 @@ class Table(dg.Component):
         return dg.Definitions(assets=[data.raw(self.table), data.validated(self.table)], jobs=[jobs.ingest(self.table)])
 
 
+@dg.scaffold_with(PipelineScaffolder)
 @dataclass
 class Pipeline(dg.Component):
     """One machine-learning problem on one table: features, training, evaluation, release, scoring, monitoring."""

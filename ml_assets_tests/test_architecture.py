@@ -21,7 +21,7 @@ LAYERS = [
     ("config",),
     ("problem",),
     ("assets",),
-    ("jobs", "sensors"),
+    ("jobs", "scaffolds", "sensors"),
     ("components",),
     ("definitions", "project"),
     ("replay",),

@@ -15,10 +15,7 @@ from ml_assets.core.errors import BundleError
 from ml_assets.resources.durable import flush, flush_folder
 
 MANIFEST, MODEL = "manifest.json", "model.txt"
-CURE = (
-    "restore the folder from a backup, or remove it and train again as of the same partition: the same inputs give "
-    "the same bundle"
-)
+CURE = "restore the folder from a backup, or train again as of the same partition: the same inputs give the same bundle"
 
 
 def save(bundle: Bundle, root: Path) -> Path:

@@ -147,7 +147,7 @@ def test_damage_is_refused_before_lightgbm_reads_it(saved, damage, file, request
     with pytest.raises(BundleError, match="SHA-256") as caught:
         load(saved.parent, saved.name)
     assert str(saved / file) in caught.value.thing
-    assert "remove it and train again" in caught.value.cure
+    assert "train again as of the same partition" in caught.value.cure
 
 
 @pytest.mark.parametrize("file", [MANIFEST, MODEL])
