@@ -49,11 +49,13 @@ class World:
         shutil.copy(REPOSITORY / "ml_assets/defs/trips/schema.py", project.folder)
         shutil.copy(REPOSITORY / "ml_assets/defs/trip_duration/features.py", project.folder)
 
-    def replay(self, last: str | None = None, table: dict = TABLE, pipeline: dict = PIPELINE) -> Replay:
+    def replay(
+        self, last: str | None = None, table: dict = TABLE, pipeline: dict = PIPELINE, first: str | None = None
+    ) -> Replay:
         definitions = self.project.load(table, pipeline)
         tree = dg.ComponentTree.for_project(self.project.root)
         [component] = tree.get_all_components(components.Pipeline)
-        return Replay(component.on_its_table(tree), definitions, self.instance, None, last)
+        return Replay(component.on_its_table(tree), definitions, self.instance, first, last)
 
 
 @pytest.fixture
@@ -230,3 +232,64 @@ def test_the_release_asset_refuses_without_an_evaluation(world):
     )
     assert not result.success
     assert replay.ledger.events("duration") == []
+
+
+def test_a_replay_may_begin_later(world):
+    steps = [(s.partition, s.what) for s in world.replay("2018-06", first="2018-03").steps()]
+    assert steps == [*((f"2018-0{m}", "follow") for m in (3, 4, 5)), ("2018-05", "train"), ("2018-06", "follow")]
+
+
+def test_a_missing_partition_of_the_window_is_named(world):
+    list(world.replay("2018-01").steps())
+    job = world.replay().definitions.resolve_job_def("duration_train")
+    result = job.execute_in_process(instance=world.instance, partition_key="2018-02", raise_on_error=False)
+    [failure] = result.get_step_failure_events()
+    assert "partition 2018-02 of duration/features" in str(failure.step_failure_data.error)
+    assert "materialize that partition first" in str(failure.step_failure_data.error)
+
+
+def test_the_data_side_follows_new_rows_once_and_a_release_in_the_newest_partition_only(world):
+    definitions = world.replay().definitions
+    newest, older = "2018-08", "2018-02"
+
+    def tick(cursor=None):
+        result = dg.evaluate_automation_conditions(
+            definitions, world.instance, asset_selection=dg.AssetSelection.assets(*AUTOMATED), cursor=cursor
+        )
+        asked = {(k.to_user_string(), p) for k in AUTOMATED for p in result.get_requested_partitions(k)}
+        return result.cursor, asked
+
+    def land(key: str, partition: str | None):
+        world.instance.report_runless_asset_event(
+            dg.AssetMaterialization(dg.AssetKey(key.split("/")), partition=partition)
+        )
+
+    cursor, asked = tick()
+    assert asked == set()
+    land("rides/raw", older)
+    cursor, asked = tick(cursor)
+    assert asked == {(k, older) for k in ("rides/validated", "rides/quarantine", "duration/features")}
+    cursor, asked = tick(cursor)
+    assert asked == set(), "the same rows are followed once"
+    for partition in (older, newest):
+        for key in ("rides/raw", "rides/validated", "rides/quarantine", "duration/features"):
+            land(key, partition)
+    cursor, asked = tick(cursor)
+    assert {p for k, p in asked if k == "duration/predictions"} == set(), "there is no champion yet"
+    land("duration/champion", None)
+    cursor, _ = tick(cursor)
+    for partition in (older, newest):
+        land("duration/predictions", partition)
+        land("duration/performance", partition)
+    cursor, _ = tick(cursor)
+    land("duration/champion", None)
+    cursor, asked = tick(cursor)
+    assert {p for k, p in asked if k == "duration/predictions"} == {newest}
+
+
+AUTOMATED = [
+    dg.AssetKey(k.split("/"))
+    for k in (
+        "rides/validated", "rides/quarantine", "duration/features", "duration/predictions", "duration/performance",
+    )
+]  # fmt: skip

@@ -4,7 +4,7 @@ from typing import Any
 
 import dagster as dg
 
-from ml_assets.assets.automation import FOLLOWS_ITS_INPUTS
+from ml_assets.assets.automation import follows_its_inputs_and
 from ml_assets.assets.frames import LazyFrame
 from ml_assets.assets.metadata import frame_preview, table_output
 from ml_assets.core.releases import champion_for, champions
@@ -28,7 +28,7 @@ def predictions(pipeline: Pipeline) -> dg.AssetsDefinition:
         group_name="serving",
         kinds={"lightgbm", "polars"},
         partitions_def=pipeline.table.partitions,
-        automation_condition=FOLLOWS_ITS_INPUTS,
+        automation_condition=follows_its_inputs_and(pipeline.key("champion")),
     )
     def predictions_partition(
         context: dg.AssetExecutionContext, store: Store, models: Models, ledger: Ledger, features: LazyFrame

@@ -8,6 +8,7 @@ and the cure, and collects all mismatches before it is raised.
     │   ├── SourceUnreadable     truncated or foreign content (HTML in place of CSV, …)
     │   ├── SourceSchemaError    a column is missing or has another type
     │   └── SourceEmpty          zero rows
+    ├── PartitionMissing         a stored partition that is asked for is not there
     ├── ContractError            a frame does not fit its table's contract as a whole
     ├── TrainingError            nothing can be learnt from this training set
     ├── BundleError              a model bundle is missing, damaged or of another format
@@ -61,6 +62,10 @@ class SourceSchemaError(SourceError):
 
 class SourceEmpty(SourceError):
     """The partition is there and has no rows."""
+
+
+class PartitionMissing(MLAssetsError):
+    """A stored partition that is asked for is not there."""
 
 
 class ContractError(MLAssetsError):

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import dagster as dg
 
+from ml_assets.core.errors import PartitionMissing
 from ml_assets.resources.durable import flush, flush_folder
 
 if TYPE_CHECKING:
@@ -142,14 +143,29 @@ def is_remote(path: "UPath") -> bool:
 
 
 def scan(path: "UPath") -> "pl.LazyFrame":
-    """A Parquet file as a lazy frame; a remote one is fetched to a folder that lasts as long as the process."""
+    """A Parquet file as a lazy frame; a remote one is fetched to a folder that lasts as long as the process.
+
+    Raises:
+        PartitionMissing: it is not there.
+    """
     import polars as pl
 
+    _require(path)
     if not is_remote(path):
         return pl.scan_parquet(str(path))
     local = Path(_fetched().name) / f"{uuid.uuid4().hex}.parquet"
     path.fs.get_file(path.path, str(local))
     return pl.scan_parquet(local)
+
+
+def _require(path: "UPath") -> None:
+    if not path.exists():
+        raise PartitionMissing(
+            f"partition {path.stem} of {'/'.join(path.parts[-3:-1])}",
+            found=f"no file {path}",
+            expected="a stored partition",
+            cure="materialize that partition first (in the UI: Materialize, and choose it)",
+        )
 
 
 @lru_cache(maxsize=1)
@@ -199,6 +215,7 @@ class JsonIOManager(dg.UPathIOManager):
 
     def load_from_path(self, context: dg.InputContext, path: "UPath") -> dict[str, Any]:  # noqa: ARG002
         """A record."""
+        _require(path)
         record: dict[str, Any] = json.loads(path.read_text())
         return record
 
