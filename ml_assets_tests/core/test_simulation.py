@@ -2,7 +2,6 @@
 
 import importlib.util
 import json
-import os
 from collections.abc import Callable
 from datetime import date, datetime
 from pathlib import Path
@@ -65,11 +64,8 @@ def months(calibration: Calibration) -> dict[str, pl.DataFrame]:
 
 
 @pytest.fixture(scope="module")
-def real() -> dict[str, pl.DataFrame]:
-    folder = Path(os.environ.get("ML_ASSETS_TLC", ROOT.parent / "shared" / "data" / "tlc"))
-    files = sorted(folder.glob("yellow_tripdata_*.parquet"))
-    if not files:
-        pytest.skip("no TLC files: set ML_ASSETS_TLC to a folder of yellow_tripdata_YYYY-MM.parquet")
+def real(tlc: Path) -> dict[str, pl.DataFrame]:
+    files = sorted(tlc.glob("yellow_tripdata_*.parquet"))
     return {path.stem[-7:]: pl.read_parquet(path) for path in files}
 
 

@@ -15,7 +15,7 @@ TRIP = Contract.from_model(Trip)
 TLC = Path(os.environ.get("ML_ASSETS_TLC", Path(__file__).resolve().parents[2] / "../shared/data/tlc"))
 FILES = sorted(TLC.glob("yellow_tripdata_*.parquet"))
 needs_tlc = pytest.mark.skipif(
-    not FILES, reason="real trips are not here: set ML_ASSETS_TLC to a folder with yellow_tripdata_*.parquet"
+    not FILES, reason="real taxi trips are not here: set ML_ASSETS_TLC to a folder with yellow_tripdata_*.parquet"
 )
 
 START = datetime(2019, 3, 5, 12)
