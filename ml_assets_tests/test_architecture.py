@@ -19,7 +19,7 @@ LAYERS = [
     ("core",),
     ("partitions", "resources"),
     ("config",),
-    ("problem",),
+    ("problem", "user_code"),
     ("assets",),
     ("jobs", "scaffolds", "sensors"),
     ("components",),
