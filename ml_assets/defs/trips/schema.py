@@ -51,7 +51,11 @@ class Trip(pa.DataFrameModel):
         description="as the driver entered it; 0 is entered in 2 % of trips like all others and is kept",
     )
     trip_miles: float = column(
-        source="trip_distance", gt=0, lt=100, unit="miles", description="distance by the taximeter"
+        source="trip_distance",
+        gt=0,
+        lt=100,
+        unit="miles",
+        description="elapsed distance by the taximeter; as a feature it stands for the planned route's length",
     )
     trip_minutes: float = column(
         derived=(pl.col("dropoff_at") - pl.col("pickup_at")).dt.total_seconds() / 60,
