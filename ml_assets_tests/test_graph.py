@@ -36,7 +36,7 @@ PIPELINE = {
         "label": {"column": "trip_minutes", "known_at": "dropoff_at"},
         "features": "features:FEATURES",
         "model": {"window": 3, "threads": 1, "params": {"trees": 30}},
-        "evaluation": {"slices": ["pickup_weekday"]},
+        "evaluation": {"slices": ["passengers"]},
     },
 }
 
@@ -219,6 +219,16 @@ def test_too_little_history_is_refused_with_counts(world):
         list(world.replay("2018-03", pipeline=pipeline).steps())
     assert isinstance(caught.value, RunFailed)
     assert TrainingError.__name__ in str(caught.value)
+
+
+@pytest.mark.parametrize("late", ["fare_usd", "payment_type", "trip_minutes", "dropoff_at"])
+def test_a_feature_that_knows_the_drop_off_is_refused(world, late):
+    (world.project.folder / "features.py").write_text(
+        "import polars as pl\nfrom ml_assets.core.features import Feature\n"
+        f"FEATURES = [Feature('late', pl.col('{late}').cast(pl.Float64), kind='number')]\n"
+    )
+    with pytest.raises(RunFailed, match=f"late: reads {late}, which is not known at the event's time"):
+        list(world.replay("2018-01").steps())
 
 
 def test_the_release_asset_refuses_without_an_evaluation(world):

@@ -45,6 +45,7 @@ def features(pipeline: Pipeline) -> dg.AssetsDefinition:
             event_time=table.config.event_time,
             known_at=label.known_at,
             keep=pipeline.config.evaluation.slices,
+            known_late=table.contract.known_after(table.config.event_time),
         )
         [staged] = store.stage(built)
         found = look_ahead(staged.scan(), table.window(context.partition_key))

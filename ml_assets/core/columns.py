@@ -26,6 +26,7 @@ class _Origin:
     source: str | None
     derived: pl.Expr | None
     unit: str | None
+    known_at: str | None
 
 
 def column(
@@ -34,6 +35,7 @@ def column(
     derived: pl.Expr | None = None,
     unit: str | None = None,
     description: str | None = None,
+    known_at: str | None = None,
     **pandera_field: Any,
 ) -> Any:
     """One column of a contract: `pandera.polars.Field` and where its values come from.
@@ -43,6 +45,8 @@ def column(
         derived: or how to compute it from other columns of the contract; its dtype must be the declared one.
         unit: unit of the values, for people: `miles`, `minutes`, `USD`.
         description: what it is, in the words of the source's data dictionary.
+        known_at: the time column that says when the value is known, where that is not the event's time; features
+            that read the column are refused then.
         pandera_field: everything else that `pandera.polars.Field` takes: `nullable`, `gt`, `ge`, `lt`, `le`,
             `in_range`, `isin`, `str_matches`, `unique`, …
 
@@ -58,7 +62,7 @@ def column(
             expected="a column that is either read from the source or computed",
             cure="leave one of them out",
         )
-    metadata = {**(pandera_field.pop("metadata", None) or {}), _METADATA: _Origin(source, derived, unit)}
+    metadata = {**(pandera_field.pop("metadata", None) or {}), _METADATA: _Origin(source, derived, unit, known_at)}
     return pa.Field(description=description, metadata=metadata, **pandera_field)
 
 
@@ -76,6 +80,7 @@ class ContractColumn:
         source: its name in the source; None if derived.
         constraints: its checks in words: `> 0`, `one of 1, 2`.
         derived: how it is computed from other columns; None if read from the source.
+        known_at: the time column that says when it is known; None: at the event's time.
     """
 
     name: str
@@ -87,6 +92,7 @@ class ContractColumn:
     source: str | None
     constraints: tuple[str, ...]
     derived: pl.Expr | None = field(default=None, compare=False, repr=False)
+    known_at: str | None = None
 
 
 def read_column(table: str, one: "Column") -> ContractColumn:
@@ -95,7 +101,7 @@ def read_column(table: str, one: "Column") -> ContractColumn:
     Raises:
         ConfigError: it says something that a contract can't hold.
     """
-    origin: _Origin = (one.metadata or {}).get(_METADATA, _Origin(None, None, None))
+    origin: _Origin = (one.metadata or {}).get(_METADATA, _Origin(None, None, None, None))
     refused = [
         what
         for what, there in {
@@ -125,6 +131,7 @@ def read_column(table: str, one: "Column") -> ContractColumn:
         source=None if origin.derived is not None else origin.source or str(one.name),
         constraints=tuple(words(check)[1] for check in one.checks),
         derived=origin.derived,
+        known_at=origin.known_at,
     )
 
 

@@ -63,6 +63,10 @@ class Contract:
         """Those columns of `source_schema` that the source need not have."""
         return frozenset(c.source for c in self.columns if c.source is not None and not c.required)
 
+    def known_after(self, event_time: str) -> frozenset[str]:
+        """Columns whose values are not known at the event's time."""
+        return frozenset(c.name for c in self.columns if c.known_at not in (None, event_time))
+
     def rules_for(self, event_time: str) -> tuple[Rule, ...]:
         """All rules of a table whose event time is in this column, `<event_time>_in_partition` included.
 
@@ -183,6 +187,12 @@ def _refuse_impossible(table: str, columns: tuple[ContractColumn, ...], unique: 
     found += [f"unique names {name}, which is no column" for key in unique for name in key if name not in names]
     read = Counter(c.source for c in columns if c.source is not None)
     found += [f"{source} is the source of {n} columns" for source, n in read.items() if n > 1]
+    times = {c.name for c in columns if c.dtype == pl.Datetime}
+    found += [
+        f"{c.name} is known at {c.known_at}, which is no time column"
+        for c in columns
+        if c.known_at not in (None, *times)
+    ]
     if found:
         raise ConfigError(
             table,

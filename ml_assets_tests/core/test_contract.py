@@ -142,6 +142,7 @@ class _UniqueElsewhere:
     [
         ({"row_number": column()}, "row_number"),
         ({"a": column(source="x"), "b": column(source="x")}, "x is the source of 2 columns"),
+        ({"a": column(known_at="b"), "b": column()}, "a is known at b, which is no time column"),
         ({"a": column(), "Config": _UniqueElsewhere}, "unique names nowhere"),
         ({"a": column(default=1)}, "default"),
         ({"a": column(alias="^a.*$", regex=True)}, "regex"),

@@ -24,6 +24,9 @@ PAYMENT_TYPES = [0, 1, 2, 3, 4, 5, 6]
 LAST_KNOWN_ZONE = 263
 """Taxi zones are numbered from 1; 264 means unknown, 265 outside New York City."""
 
+KNOWN_AT = "dropoff_at"
+"""When what the meter and the driver add to a trip is known: features that read such a column are refused."""
+
 
 class Trip(pa.DataFrameModel):
     """One yellow-taxi trip as its meter recorded it.
@@ -41,7 +44,7 @@ class Trip(pa.DataFrameModel):
     )
     pickup_at: datetime = column(source="tpep_pickup_datetime", unit="New York local time", description="meter engaged")
     dropoff_at: datetime = column(
-        source="tpep_dropoff_datetime", unit="New York local time", description="meter disengaged"
+        known_at=KNOWN_AT, source="tpep_dropoff_datetime", unit="New York local time", description="meter disengaged"
     )
     passengers: int = column(
         source="passenger_count",
@@ -58,6 +61,7 @@ class Trip(pa.DataFrameModel):
         description="elapsed distance by the taximeter; as a feature it stands for the planned route's length",
     )
     trip_minutes: float = column(
+        known_at=KNOWN_AT,
         derived=(pl.col("dropoff_at") - pl.col("pickup_at")).dt.total_seconds() / 60,
         in_range=(1, 180),
         unit="minutes",
@@ -69,24 +73,34 @@ class Trip(pa.DataFrameModel):
     dropoff_zone: int = column(
         source="DOLocationID", in_range=(1, LAST_KNOWN_ZONE), description="TLC taxi zone of the drop-off"
     )
-    rate_code: int = column(source="RatecodeID", nullable=True, isin=RATE_CODES, description="tariff; see RATE_CODES")
-    payment_type: int = column(nullable=True, isin=PAYMENT_TYPES, description="see PAYMENT_TYPES")
+    rate_code: int = column(
+        known_at=KNOWN_AT, source="RatecodeID", nullable=True, isin=RATE_CODES, description="tariff; see RATE_CODES"
+    )
+    payment_type: int = column(known_at=KNOWN_AT, nullable=True, isin=PAYMENT_TYPES, description="see PAYMENT_TYPES")
     store_and_forward: bool = column(
+        known_at=KNOWN_AT,
         source="store_and_fwd_flag",
         nullable=True,
         description="whether the record waited in the vehicle for a connection",
     )
-    fare_usd: float = column(source="fare_amount", in_range=(0, 1000), unit="USD", description="by time and distance")
-    extra_usd: float = column(source="extra", ge=0, unit="USD", description="rush-hour and night surcharges")
-    mta_tax_usd: float = column(source="mta_tax", ge=0, unit="USD", description="MTA tax")
-    tip_usd: float = column(
-        source="tip_amount", ge=0, unit="USD", description="tip by card; cash tips are not recorded"
+    fare_usd: float = column(
+        known_at=KNOWN_AT, source="fare_amount", in_range=(0, 1000), unit="USD", description="by time and distance"
     )
-    tolls_usd: float = column(source="tolls_amount", ge=0, unit="USD", description="all tolls of the trip")
+    extra_usd: float = column(
+        known_at=KNOWN_AT, source="extra", ge=0, unit="USD", description="rush-hour and night surcharges"
+    )
+    mta_tax_usd: float = column(known_at=KNOWN_AT, source="mta_tax", ge=0, unit="USD", description="MTA tax")
+    tip_usd: float = column(
+        known_at=KNOWN_AT, source="tip_amount", ge=0, unit="USD", description="tip by card; cash tips are not recorded"
+    )
+    tolls_usd: float = column(
+        known_at=KNOWN_AT, source="tolls_amount", ge=0, unit="USD", description="all tolls of the trip"
+    )
     improvement_surcharge_usd: float = column(
-        source="improvement_surcharge", ge=0, unit="USD", description="improvement surcharge"
+        known_at=KNOWN_AT, source="improvement_surcharge", ge=0, unit="USD", description="improvement surcharge"
     )
     congestion_surcharge_usd: float = column(
+        known_at=KNOWN_AT,
         source="congestion_surcharge",
         nullable=True,
         required=False,
@@ -95,7 +109,11 @@ class Trip(pa.DataFrameModel):
         description="congestion surcharge of New York State; null before it was levied in 2019-02",
     )
     total_usd: float = column(
-        source="total_amount", ge=0, unit="USD", description="charged to passengers, without cash tips"
+        known_at=KNOWN_AT,
+        source="total_amount",
+        ge=0,
+        unit="USD",
+        description="charged to passengers, without cash tips",
     )
 
     class Config:
