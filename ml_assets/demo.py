@@ -55,7 +55,8 @@ def _demo(pipeline_name: str, first: str | None, last: str | None, json_file: Pa
             for step in replay.steps():
                 done += 1
                 bar.update(replay.position(step.partition) - bar.n)
-                tqdm.write(replay.describe(step))
+                with tqdm.external_write_mode():
+                    click.echo(replay.describe(step))  # flushes, so that progress shows in a pipe, too
     summary = summarize(replay, time.perf_counter() - started)
     text = summary.to_json()
     reports = (definitions.resources or {})["reports"]
