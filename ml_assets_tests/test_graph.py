@@ -127,6 +127,8 @@ def check_what_is_told(instance):
         if name in pictures:
             shown = [v for v in metadata.values() if isinstance(v, dg.MarkdownMetadataValue) and "image/png" in v.value]
             assert shown, name
+        figures = [v.value for v in metadata.values() if isinstance(v, dg.FloatMetadataValue)]
+        assert figures == [round(f, 4) for f in figures], name
         assert len(json.dumps({k: str(v.value) for k, v in metadata.items()})) < 400_000, name
 
 

@@ -61,7 +61,7 @@ def _versioned(
             value,
             output_name=output_name,
             data_version=version,
-            metadata={"sha256": version.value, **metadata},
+            metadata={"sha256": version.value, **{name: _readable(told) for name, told in metadata.items()}},
         )
 
 
