@@ -13,7 +13,9 @@ from ml_assets import components
 from ml_assets.core.errors import ConfigError, TrainingError
 from ml_assets.core.releases import live
 from ml_assets.replay import Replay, RunFailed
+from ml_assets.resources import models
 from ml_assets.resources.history import latest
+from ml_assets.resources.settings import settings
 from ml_assets.summarize import summarize
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -39,6 +41,10 @@ PIPELINE = {
         "evaluation": {"slices": ["passengers"]},
     },
 }
+
+
+def changed(document: dict, **attributes: object) -> dict:
+    return {**document, "attributes": {**document["attributes"], **attributes}}
 
 
 class World:
@@ -170,7 +176,7 @@ def test_a_changed_source_makes_again_what_depends_on_it_and_nothing_else(world,
     months = ["2018-01", "2018-02", "2018-03", "2018-04", "2018-05"]
     list(write_tlc_files(files, months, ROWS, 0))
     source = {"kind": "files", "path": str(files / "yellow_tripdata_{year}-{month}.parquet")}
-    table = {**TABLE, "attributes": {**TABLE["attributes"], "source": source}}
+    table = changed(TABLE, source=source)
     list(world.replay(table=table).steps())
     list(write_tlc_files(files, ["2018-05"], ROWS, 1))
     again = [(s.partition, s.what) for s in world.replay(table=table).steps()]
@@ -186,7 +192,7 @@ def test_a_failed_partition_is_named_and_what_was_stored_stays(world, tmp_path):
     files = tmp_path / "files"
     list(write_tlc_files(files, ["2018-01", "2018-02"], ROWS, 0))
     source = {"kind": "files", "path": str(files / "yellow_tripdata_{year}-{month}.parquet")}
-    table = {**TABLE, "attributes": {**TABLE["attributes"], "source": source}}
+    table = changed(TABLE, source=source)
     list(world.replay(table=table).steps())
     stored = world.replay(table=table).store
     before = stored.sha256(dg.AssetKey(["rides", "raw"]), "2018-02")
@@ -205,7 +211,7 @@ def test_data_from_another_source_is_not_mixed(world):
     list(world.replay("2018-01").steps())
     source = {"kind": "files", "path": "rides-{year}-{month}.parquet"}
     (world.project.folder / "rides-2018-01.parquet").write_bytes(b"")
-    table = {**TABLE, "attributes": {**TABLE["attributes"], "source": source}}
+    table = changed(TABLE, source=source)
     with pytest.raises(ConfigError, match="source of kind simulated"):
         list(world.replay("2018-01", table=table).steps())
 
@@ -216,7 +222,7 @@ def test_a_partition_outside_the_table_is_refused(world):
 
 
 def test_too_little_history_is_refused_with_counts(world):
-    pipeline = {**PIPELINE, "attributes": {**PIPELINE["attributes"], "model": {"window": 3, "min_rows": 100_000}}}
+    pipeline = changed(PIPELINE, model={"window": 3, "min_rows": 100_000})
     with pytest.raises(RunFailed, match="needed: 100000") as caught:
         list(world.replay("2018-03", pipeline=pipeline).steps())
     assert isinstance(caught.value, RunFailed)
@@ -231,6 +237,65 @@ def test_a_feature_that_knows_the_drop_off_is_refused(world, late):
     )
     with pytest.raises(RunFailed, match=f"late: reads {late}, which is not known at the event's time"):
         list(world.replay("2018-01").steps())
+
+
+def checks(world) -> dict[str, bool]:
+    """Check -> whether it passed the last time."""
+    wanted = [dg.AssetCheckKey(dg.AssetKey(["rides", "validated"]), "rows")]
+    wanted += [
+        dg.AssetCheckKey(dg.AssetKey(["duration", asset]), name)
+        for asset, name in (
+            ("features", "point_in_time"), ("candidate", "loads_back"), ("evaluation", "beats_naive"),
+            ("champion", "bundle_intact"),
+        )
+    ]  # fmt: skip
+    found = {}
+    for key in wanted:
+        records = world.instance.event_log_storage.get_asset_check_execution_history(key, limit=1)
+        if records and records[0].status.value in ("SUCCEEDED", "FAILED"):
+            found[key.name] = records[0].status.value == "SUCCEEDED"
+    return found
+
+
+def test_every_check_passes_on_good_data(world):
+    list(world.replay("2018-03").steps())
+    assert checks(world) == dict.fromkeys(("rows", "point_in_time", "loads_back", "beats_naive", "bundle_intact"), True)
+
+
+def test_a_partition_of_broken_rows_fails_its_check_and_is_all_in_quarantine(world):
+    poisoned = [{"kind": "broken_rows", "share": 1.0, "start": "2018-01"}]
+    table = changed(TABLE, source={"kind": "simulated", "rows": ROWS, "injections": poisoned})
+    replay = world.replay("2018-01", table=table)
+    list(replay.steps())
+    assert checks(world)["rows"] is False
+    assert replay.store.rows(dg.AssetKey(["rides", "quarantine"]), "2018-01") == ROWS
+
+
+def test_a_model_of_noise_fails_its_check_and_is_not_released(world):
+    (world.project.folder / "features.py").write_text(
+        "import polars as pl\nfrom ml_assets.core.features import Feature\n"
+        "FEATURES = [Feature('noise', pl.col('pickup_at').dt.second(), kind='number')]\n"
+    )
+    replay = world.replay("2018-03", pipeline=changed(PIPELINE, evaluation={"slices": []}))
+    with pytest.raises(RunFailed, match="of the naive baseline"):
+        list(replay.steps())
+    assert checks(world)["beats_naive"] is False
+    assert [e.kind for e in replay.ledger.events("duration")] == ["rejected"]
+    assert live(replay.ledger.events("duration")) is None
+
+
+def test_a_damaged_champion_fails_its_check_and_scores_nothing(world):
+    replay = world.replay("2018-03")
+    list(replay.steps())
+    [folder] = Path(settings().models).glob("[0-9a-f]*")
+    (folder / "model.txt").write_text("tree")
+    models._load.cache_clear()  # as in a new process
+    job = replay.definitions.resolve_job_def("duration_train")
+    champion = [dg.AssetKey(["duration", "champion"])]
+    assert job.execute_in_process(instance=world.instance, partition_key="2018-03", asset_selection=champion).success
+    assert checks(world)["bundle_intact"] is False
+    with pytest.raises(RunFailed, match=r"duration__predictions.*BundleError"):
+        list(world.replay("2018-04").steps())
 
 
 def test_the_release_asset_refuses_without_an_evaluation(world):

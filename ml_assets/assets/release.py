@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 
 from ml_assets.assets.metadata import record_output
-from ml_assets.core.errors import ReleaseRefused
+from ml_assets.core.errors import BundleError, ReleaseRefused
 from ml_assets.core.promotion import Decision, decide
 from ml_assets.core.releases import already_decided, live, release_facts
 from ml_assets.problem import Pipeline
@@ -45,12 +45,20 @@ def champion(pipeline: Pipeline) -> dg.AssetsDefinition:
                 expected="a candidate that beats the naive baseline",
                 cure=f"run {pipeline.name}_train for a partition with enough history, or improve the features",
             )
-        models.load(now.bundle)
         shown = {"decision": decision.verdict, "reasons": list(decision.reasons)} if decision else {}
         yield record_output(now.to_json(), {"bundle": now.bundle, "as_of": now.as_of, **shown})
-        yield dg.AssetCheckResult(check_name="bundle_intact", asset_key=key, passed=True)
+        yield bundle_intact(key, models, now.bundle)
 
     return champion_now
+
+
+def bundle_intact(key: dg.AssetKey, models: Models, sha256: str) -> dg.AssetCheckResult:
+    """Whether the released bundle can be loaded as it was saved; scoring refuses it otherwise."""
+    try:
+        models.load(sha256)
+    except BundleError as e:
+        return dg.AssetCheckResult(check_name="bundle_intact", asset_key=key, passed=False, metadata={"found": str(e)})
+    return dg.AssetCheckResult(check_name="bundle_intact", asset_key=key, passed=True, metadata={"bundle": sha256})
 
 
 def decide_on(pipeline: Pipeline, as_of: str, reason: str, store: Store, ledger: Ledger) -> Decision:
