@@ -97,9 +97,9 @@ def build_features(
     values = {f.name: _value(f, schema).alias(f.name) for f in features}
     return validated.select(
         pl.col(ROW_NUMBER).cast(pl.UInt32),
-        pl.col(event_time).alias(EVENT_AT),
+        pl.col(event_time).dt.cast_time_unit("us").alias(EVENT_AT),
         pl.col(label).cast(pl.Float64).fill_nan(None).alias(LABEL),
-        pl.col(known_at).alias(LABEL_KNOWN_AT),
+        pl.col(known_at).dt.cast_time_unit("us").alias(LABEL_KNOWN_AT),
         *values.values(),
         *(values.get(name, pl.col(name)).alias(SLICE_PREFIX + name) for name in dict.fromkeys(keep)),
     )

@@ -42,6 +42,14 @@ def complaint(*features, **kwargs):
     return "\n".join(caught.value.found)
 
 
+@pytest.mark.parametrize("unit", ["ms", "us", "ns"])
+def test_times_of_any_unit_are_stored_in_microseconds(unit):
+    rows = rides().with_columns(pl.col("start_at", "end_at").dt.cast_time_unit(unit))
+    built = build(MILES, rows=rows)
+    assert built.schema["event_at"] == built.schema["label_known_at"] == pl.Datetime("us")
+    assert built["event_at"].to_list() == [NOON + timedelta(hours=i) for i in range(3)]
+
+
 def test_columns_order_and_dtypes():
     hour = Feature("hour", pl.col("start_at").dt.hour(), kind="number")
     expected = pl.DataFrame(
