@@ -167,8 +167,9 @@ class Replay:
 
         Their processes are gone, and Dagster would show them as running until its monitor gives up on them.
         """
-        started = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
-        runs = self.instance.get_runs(dg.RunsFilter(statuses=started, tags={STARTED_BY_TAG: "replay"}))
+        over = {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
+        going_on = [status for status in dg.DagsterRunStatus if status not in over]
+        runs = self.instance.get_runs(dg.RunsFilter(statuses=going_on, tags={STARTED_BY_TAG: "replay"}))
         for run in runs:
             self.instance.report_run_failed(run, "the replay that ran it was killed")
         return len(runs)

@@ -13,7 +13,7 @@ import pytest
 from ml_assets import components
 from ml_assets.core.errors import ConfigError, TrainingError
 from ml_assets.core.releases import live
-from ml_assets.replay import Replay, RunFailed
+from ml_assets.replay import STARTED_BY_TAG, Replay, RunFailed
 from ml_assets.resources import models
 from ml_assets.resources.history import latest
 from ml_assets.resources.settings import settings
@@ -201,6 +201,20 @@ def test_a_stopped_replay_goes_on_where_it_was(world):
     rest = list(world.replay().steps())
     assert [(s.partition, s.what) for s in done + rest].count(("2018-03", "train")) == 1
     assert len(done + rest) == 10
+
+
+@pytest.mark.parametrize("status", ["NOT_STARTED", "STARTING", "STARTED", "CANCELING"])
+def test_a_run_that_a_killed_replay_left_is_marked_as_failed_and_others_are_left_alone(world, status):
+    replay = world.replay()
+    job = replay.definitions.resolve_job_def("duration_follow")
+    left, other = (
+        world.instance.create_run_for_job(job, status=dg.DagsterRunStatus(status), tags=tags)
+        for tags in ({STARTED_BY_TAG: "replay"}, {})
+    )
+    assert replay.end_what_was_killed() == 1
+    assert world.instance.get_run_by_id(left.run_id).status == dg.DagsterRunStatus.FAILURE
+    assert world.instance.get_run_by_id(other.run_id).status == dg.DagsterRunStatus(status)
+    assert replay.end_what_was_killed() == 0
 
 
 def test_a_changed_source_makes_again_what_depends_on_it_and_nothing_else(world, tmp_path):
