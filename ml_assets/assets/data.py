@@ -7,11 +7,11 @@ import dagster as dg
 
 from ml_assets.assets.automation import FOLLOWS_ITS_INPUTS
 from ml_assets.assets.frames import LazyFrame
-from ml_assets.assets.metadata import frame_preview, row_count, table_output
+from ml_assets.assets.metadata import frame_preview, table_output
 from ml_assets.problem import Table
 from ml_assets.resources.reports import Reports
 from ml_assets.resources.sources.interface import make_source
-from ml_assets.resources.storage import Store, staged
+from ml_assets.resources.storage import Store, row_count, staged
 
 
 def raw(table: Table) -> dg.AssetsDefinition:
@@ -74,7 +74,7 @@ def validated(table: Table) -> dg.AssetsDefinition:
             dg.AssetCheckSpec(
                 "rows",
                 asset=checked,
-                description="Every raw row is accounted for, and most keep the contract.",
+                description="Every raw row is accounted for, and some keep the contract.",
             )
         ],
         partitions_def=table.partitions,

@@ -8,6 +8,7 @@ import dagster as dg
 from ml_assets.assets.frames import LazyFrame
 from ml_assets.assets.metadata import record_output
 from ml_assets.assets.training import by_partition
+from ml_assets.core.promotion import bound_of
 from ml_assets.core.releases import champion_for
 from ml_assets.problem import Pipeline
 from ml_assets.resources.ledger import Ledger
@@ -73,7 +74,7 @@ def evaluation(pipeline: Pipeline) -> dg.AssetsDefinition:
         yield record_output(
             record, {**shown, "rows": report.rows, **pictures(pipeline, reports, record, holdout, predictions)}
         )
-        beaten = shown[f"{told.metric}_candidate"] <= (1 - told.margin) * shown[f"{told.metric}_naive"]
+        beaten = shown[f"{told.metric}_candidate"] <= bound_of(shown[f"{told.metric}_naive"], told.margin)
         yield dg.AssetCheckResult(check_name="beats_naive", asset_key=key, passed=beaten, metadata=shown)
 
     return evaluation_as_of

@@ -69,14 +69,6 @@ def _readable(value: Any) -> Any:
     return round(value, SHOWN_DIGITS) if isinstance(value, float) else value
 
 
-def row_count(frame: LazyFrame) -> int:
-    """Rows of a stored table, from its footer."""
-    import polars as pl
-
-    rows: int = frame.select(pl.len()).collect().item()
-    return rows
-
-
 def frame_preview(frame: LazyFrame, rows: int = PREVIEW_ROWS) -> dg.MetadataValue:
     """The first rows as a table in the UI."""
     head = frame.head(rows).collect()

@@ -14,6 +14,11 @@ class Decision:
     reasons: tuple[str, ...]
 
 
+def bound_of(naive: float, margin: float) -> float:
+    """The most that a candidate's metric may be to beat the naive baseline's by a margin (share, 0 to 1)."""
+    return (1 - margin) * naive
+
+
 def decide(
     *, metric: str, candidate: float, naive: float, margin: float, scores_from: str, champion: Champion | None
 ) -> Decision:
@@ -27,7 +32,7 @@ def decide(
         scores_from: end of the candidate's as-of partition, ISO 8601.
         champion: the live champion, None before the first release.
     """
-    bound = (1 - margin) * naive
+    bound = bound_of(naive, margin)
     reasons = [
         f"{metric} {candidate:.4g} on the holdout against {naive:.4g} of the naive baseline; "
         f"at most {bound:.4g} is asked for"

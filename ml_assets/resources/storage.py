@@ -78,10 +78,7 @@ class Store(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def rows(self, key: dg.AssetKey, partition: str) -> int:
         """Rows of a stored partition, from its footer."""
-        import polars as pl
-
-        rows: int = self.scan(key, partition).select(pl.len()).collect().item()
-        return rows
+        return row_count(self.scan(key, partition))
 
     def record(self, key: dg.AssetKey, partition: str) -> dict[str, Any] | None:
         """A stored JSON record; None where there is none."""
@@ -134,7 +131,15 @@ def staged(path: Path) -> Staged:
     with path.open("rb") as f:
         digest = hashlib.file_digest(f, "sha256").hexdigest()
     lazy = pl.scan_parquet(path)
-    return Staged(path, digest, lazy.select(pl.len()).collect().item(), lazy.collect_schema())
+    return Staged(path, digest, row_count(lazy), lazy.collect_schema())
+
+
+def row_count(frame: "pl.LazyFrame") -> int:
+    """Rows of a stored table, from its footer."""
+    import polars as pl
+
+    rows: int = frame.select(pl.len()).collect().item()
+    return rows
 
 
 def is_remote(path: "UPath") -> bool:
