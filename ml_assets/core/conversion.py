@@ -14,6 +14,7 @@ import polars as pl
 
 _TRUE = ["true", "t", "yes", "y", "1"]
 _FALSE = ["false", "f", "no", "n", "0"]
+_UNITS = ["ms", "us", "ns"]
 _INSTANTS = ["%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M"]
 
 
@@ -108,7 +109,8 @@ def _to_time(value: pl.Expr, found: pl.DataType, wanted: pl.DataType) -> Convers
     if isinstance(found, pl.Duration) and isinstance(wanted, pl.Duration):
         return Conversion(value.cast(wanted), can_fail=False)
     if isinstance(found, pl.Date) and isinstance(wanted, pl.Datetime):
-        return _in_zone(value.cast(pl.Datetime(wanted.time_unit)), wanted)
+        midnight = value.cast(pl.Datetime(wanted.time_unit), strict=False)
+        return Conversion(_in_zone(midnight, wanted).value, can_fail=True)
     if not isinstance(found, pl.Datetime):
         return None
     if isinstance(wanted, pl.Date):
@@ -116,12 +118,15 @@ def _to_time(value: pl.Expr, found: pl.DataType, wanted: pl.DataType) -> Convers
         return Conversion(pl.when(naive.dt.time() == pl.time(0)).then(naive.dt.date()), can_fail=True)
     if not isinstance(wanted, pl.Datetime):
         return None
-    same_unit = value.dt.cast_time_unit(wanted.time_unit)
+    # A finer unit ends earlier: the year 292,278,994 is a time in milliseconds, and none in microseconds.
+    finer = _UNITS.index(wanted.time_unit) > _UNITS.index(found.time_unit)
+    same_unit = value.cast(pl.Datetime(wanted.time_unit, found.time_zone), strict=False)
     if found.time_zone is None:
-        return _in_zone(same_unit, wanted)
+        zoned = _in_zone(same_unit, wanted)
+        return Conversion(zoned.value, can_fail=finer or zoned.can_fail)
     if wanted.time_zone is None:
-        return Conversion(same_unit.dt.replace_time_zone(None), can_fail=False)
-    return Conversion(same_unit.dt.convert_time_zone(wanted.time_zone), can_fail=False)
+        return Conversion(same_unit.dt.replace_time_zone(None), can_fail=finer)
+    return Conversion(same_unit.dt.convert_time_zone(wanted.time_zone), can_fail=finer)
 
 
 def _in_zone(naive: pl.Expr, wanted: pl.Datetime) -> Conversion:
@@ -140,5 +145,6 @@ def _text_to_time(text: pl.Expr, wanted: pl.DataType) -> Conversion | None:
     if not isinstance(wanted, pl.Datetime):
         return None
     naive = pl.Datetime(wanted.time_unit)
+    midnight = date.cast(naive, strict=False)
     instants = [text.str.strptime(naive, form, strict=False) for form in _INSTANTS]
-    return Conversion(_in_zone(pl.coalesce(*instants, date.cast(naive)), wanted).value, can_fail=True)
+    return Conversion(_in_zone(pl.coalesce(*instants, midnight), wanted).value, can_fail=True)

@@ -1,29 +1,13 @@
-"""One column into one type: Arrow's checked cast where it succeeds, `core.conversion` where it doesn't.
+"""Types of columns: as a configuration names them, as a source has them, as they are stored.
 
-Which columns there should be is in `conforming`.
+What the values become is in `converting` and `as_found`; which columns there should be is in `conforming`.
 """
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
-
-
-@dataclass(frozen=True)
-class Converted:
-    """A converted column, or why it can't be converted.
-
-    Args:
-        values: the column; as it was, if there is a fault.
-        fault: the type or value found; None if all went well.
-        position: of the first value at fault; None if it is the type.
-    """
-
-    values: "pa.Array"
-    fault: str | None = None
-    position: int | None = None
 
 
 def named(name: str) -> "pl.DataType":
@@ -43,127 +27,90 @@ def named(name: str) -> "pl.DataType":
 
 
 def stored_type(wanted: "pl.DataType | None", found: "pa.DataType") -> "pa.DataType":
-    """The Arrow type in which a column is written: of the wanted dtype, or as found without dictionaries."""
+    """The Arrow type in which a column is written: of the wanted dtype, or as found.
+
+    As found means without dictionaries, and of times in a zone that polars does not know, in UTC.
+    """
     import polars as pl
     import pyarrow as pa
 
     if wanted is None:
         if pa.types.is_dictionary(found):
             found = found.value_type
-        text = pa.types.is_string(found) or pa.types.is_string_view(found)
-        return pa.large_string() if text else found
+        if has_unknown_zone(found):
+            return pa.timestamp(found.unit, "UTC")
+        return pa.large_string() if is_text(found) else found
     if isinstance(wanted, pl.Categorical | pl.Enum):
         return pa.large_string()
     return pl.Series([], dtype=wanted).to_arrow().type
 
 
-def converted(
-    column: "pa.Array",
-    wanted: "pl.DataType | None",
-    *,
-    text: Literal["any", "times", "none"],
-    datetime_format: str | None = None,
-) -> Converted:
-    """The column as `wanted` (None: as it is), null where it was null.
+def plain(column: "pa.Array", target: "pa.DataType") -> "pa.Array":
+    """The column without a dictionary, its times in a zone that polars knows: in UTC, or in none.
 
     Args:
         column: the values, (rows,).
-        wanted: the dtype they should have.
-        text: what text may become: any value, times only, or only other text and Booleans.
-        datetime_format: how text writes times; None: ISO 8601.
+        target: what they will become; where it has no zone, times keep the wall clock of theirs.
+
+    Raises:
+        pa.ArrowInvalid: the zone is nowhere known.
     """
-    import polars as pl
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    target = stored_type(wanted, column.type)
-    if column.type == target:
-        return Converted(column)
     if pa.types.is_dictionary(column.type):
         column = pc.cast(column, column.type.value_type)
-    if wanted is None or (_is_text(target) and _is_text(column.type)):
-        return Converted(pc.cast(column, target))
-    if column.null_count == len(column):
-        return Converted(pa.nulls(len(column), target))
-    times = pa.types.is_temporal(target)
-    if _is_text(column.type) and not (text == "any" or (text == "times" and times) or pa.types.is_boolean(target)):
-        return _first_of(column)
-    formatted = datetime_format if times and _is_text(column.type) else None
-    arrow_says = ""
-    if formatted is None and _arrow_is_exact(column.type, target):
-        try:
-            return Converted(_cast(column, target))
-        except pa.ArrowInvalid as error:
-            arrow_says = str(error)
-    result = _by_rules(column, pl.String() if target == pa.large_string() else wanted, formatted)
-    if result.fault is None and arrow_says and not _is_text(column.type):
-        return Converted(column, arrow_says)
-    return result if result.fault is not None else Converted(pc.cast(result.values, target))
+    if has_unknown_zone(column.type):
+        is_zoned = pa.types.is_timestamp(target) and target.tz is not None
+        column = pc.cast(column, stored_type(None, column.type)) if is_zoned else pc.local_timestamp(column)
+    return column
 
 
-def _cast(column: "pa.Array", target: "pa.DataType") -> "pa.Array":
-    """Arrow's checked cast; whole numbers may be written as text with a fraction of zero."""
-    import pyarrow as pa
+def without_nan(column: "pa.Array", target: "pa.DataType") -> "pa.Array":
+    """NaN in place of a whole number or a Boolean is how tools whose integers can't be null write a missing one."""
     import pyarrow.compute as pc
+    import pyarrow.types as pt
 
-    try:
-        return pc.cast(column, target)
-    except pa.ArrowInvalid:
-        if not (_is_text(column.type) and pa.types.is_integer(target)):
-            raise
-        numbers = pc.cast(column, pa.float64())
-        bounds = pc.min_max(numbers).as_py()
-        if not -(2**53) < bounds["min"] <= bounds["max"] < 2**53:  # digits may be lost on the way
-            raise
-        return pc.cast(numbers, target)
+    if not (pt.is_floating(column.type) and (pt.is_integer(target) or pt.is_boolean(target))):
+        return column
+    return pc.if_else(pc.is_nan(column), None, column)
 
 
-def _by_rules(column: "pa.Array", wanted: "pl.DataType", datetime_format: str | None) -> Converted:
+def has_unknown_zone(found: "pa.DataType") -> bool:
+    """Whether it is a time in a zone that polars can't read, such as `+05:30`: a file with one can't be scanned."""
     import polars as pl
+    import pyarrow as pa
 
-    from ml_assets.core.conversion import conversion
-
-    series = pl.Series("", column)
-    if datetime_format is not None:
-        values = series.str.strip_chars().str.strptime(wanted, datetime_format, strict=False)  # type: ignore[arg-type]
-    else:
-        how = conversion("", series.dtype, wanted)
-        if how is None:
-            return Converted(column, f"{series.dtype}")
-        values = series.to_frame().select(how.value.alias("")).to_series()
-    lost = (values.is_null() & series.is_not_null()).arg_true()
-    if len(lost):
-        position = int(lost[0])
-        return Converted(column, f"{series.dtype} {series[position]!r}", position)
-    return Converted(values.to_arrow())
+    if not pa.types.is_timestamp(found) or found.tz in (None, "UTC"):
+        return False
+    try:
+        pl.Series("", pa.array([], found))
+    except pl.exceptions.ComputeError:
+        return True
+    return False
 
 
-def _first_of(column: "pa.Array") -> Converted:
-    """A fault of the type, with the first value so that it can be recognised."""
-    position = column.is_valid().index(True).as_py()
-    return Converted(column, f"String {column[position].as_py()!r}", position)
-
-
-def _is_text(dtype: "pa.DataType") -> bool:
+def is_text(dtype: "pa.DataType") -> bool:
+    """Whether it is text, however stored."""
     import pyarrow as pa
 
     types = pa.types
     return bool(types.is_string(dtype) or types.is_large_string(dtype) or types.is_string_view(dtype))
 
 
-def _arrow_is_exact(found: "pa.DataType", wanted: "pa.DataType") -> bool:
-    """Whether Arrow's checked cast means what `core.conversion` means, or refuses."""
+def ticks_per_day(dtype: "pa.DataType") -> int:
+    """How many of its units a date or timestamp counts in a day."""
+    import pyarrow as pa
+
+    if pa.types.is_date32(dtype):
+        return 1
+    unit = "ms" if pa.types.is_date64(dtype) else dtype.unit
+    return 86_400 * {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[unit]
+
+
+def is_coarser(found: "pa.DataType", target: "pa.DataType") -> bool:
+    """Whether both are points in time, and found ones count in greater units, so that some lie beyond the target."""
     import pyarrow.types as pt
 
-    to_number = pt.is_integer(wanted) or pt.is_floating(wanted)
-    naive = pt.is_timestamp(wanted) and wanted.tz is None
-    if _is_text(found):
-        return to_number or naive or pt.is_date(wanted)
-    if pt.is_timestamp(found) and pt.is_timestamp(wanted):
-        return bool(found.tz == wanted.tz)
-    if pt.is_duration(found) and pt.is_duration(wanted):
-        return True
-    if pt.is_date(found):
-        return naive
-    narrowing = pt.is_floating(found) and pt.is_floating(wanted) and wanted.bit_width < found.bit_width
-    return to_number and (pt.is_integer(found) or pt.is_floating(found) or pt.is_decimal(found)) and not narrowing
+    are_times = (pt.is_timestamp(found) or pt.is_date(found)) and pt.is_timestamp(target)
+    return bool(are_times and ticks_per_day(found) < ticks_per_day(target))

@@ -70,7 +70,8 @@ class FilesSourceConfig(BaseModel):
         default=None,
         description="Column (after renaming) by which rows are filtered to the partition's window; "
         "needed when "
-        "several partitions share a file. Rows without a value in it belong to no partition.",
+        "several partitions share a file. Rows without a value in it belong to no partition, and are counted in "
+        "a warning; a value that is no time is an error, since nothing tells which partition it belongs to.",
     )
     null_values: tuple[str, ...] = Field(
         default=(), description="CSV: further texts that mean null, besides the empty unquoted one."

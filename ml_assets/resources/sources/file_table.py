@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ml_assets.core.errors import SourceEmpty, SourceSchemaError
+from ml_assets.core.errors import SourceSchemaError
 from ml_assets.core.windows import Window
 from ml_assets.resources.sources.config import FilesSourceConfig
 from ml_assets.resources.sources.conforming import Conformer, dtypes_named, renamed
@@ -18,7 +18,6 @@ from ml_assets.resources.sources.csv_files import CsvReader
 from ml_assets.resources.sources.locating import LocalCopy
 from ml_assets.resources.sources.parquet_files import ParquetReader
 from ml_assets.resources.sources.windowing import Block
-from ml_assets.resources.sources.writing import write_partition
 
 if TYPE_CHECKING:
     import polars as pl
@@ -73,11 +72,7 @@ class FileTable:
 
     def write(self, window: Window, target: Path) -> int:
         """Write the window's rows as `target` and return their number; see `Source.fetch` for the errors."""
-        try:
-            rows = write_partition(self._batches(window), self.conformer.schema, target, thing=self.thing)
-        except SourceEmpty:
-            self.conformer.refuse_missing()
-            raise
+        rows = self.conformer.write(lambda: self._blocks(window), target)
         if self.without_time:
             _log.warning(
                 "%s: %d rows without %s belong to no partition",
@@ -93,7 +88,8 @@ class FileTable:
             for block in reader.blocks([self._event_column(number)]):
                 yield self._times(block, 0)
 
-    def _batches(self, window: Window) -> "Iterator[pa.RecordBatch]":
+    def _blocks(self, window: Window) -> Iterator[Block]:
+        self.without_time = 0
         for number, (reader, names) in enumerate(zip(self.readers, self.names, strict=True)):
             order = [names.index(name) for name in self.names[0]]
             if self.config.event_time is None:
@@ -101,7 +97,7 @@ class FileTable:
             else:
                 blocks = self._inside(reader, self._event_column(number), window)
             for block in blocks:
-                yield self.conformer.conform(replace(block, batch=block.batch.select(order)))
+                yield replace(block, batch=block.batch.select(order))
 
     def _inside(self, reader: ParquetReader | CsvReader, column: str, window: Window) -> Iterator[Block]:
         for block in reader.blocks(within=(column, window)):
@@ -151,7 +147,10 @@ class FileTable:
         )
 
     def _found(self, converted: Collection[str]) -> "pa.Schema":
-        """Names and types of all files, as ordered in the first; one null in a file takes another's type."""
+        """Names and types of all files, as ordered in the first; one null in a file takes another's type.
+
+        Columns that will be converted may differ in type: should one not convert, it can be stored as text.
+        """
         import pyarrow as pa
 
         from ml_assets.resources.sources.column_types import stored_type
@@ -162,10 +161,12 @@ class FileTable:
         for reader, schema in zip(self.readers[1:], schemas[1:], strict=True):
             faults += [f"{reader.file.name}: column {name} is missing" for name in first if name not in schema]
             faults += [f"{reader.file.name}: column {name} is new" for name in schema if name not in first]
-            for name in [n for n in first if n in schema and n not in converted]:
+            for name in [n for n in first if n in schema]:
                 one, other = stored_type(None, first[name]), stored_type(None, schema[name])
                 if pa.types.is_null(one):
                     first[name] = other
+                elif one != other and not pa.types.is_null(other) and name in converted:
+                    first[name] = pa.large_string()
                 elif one != other and not pa.types.is_null(other):
                     faults.append(f"{reader.file.name}: column {name} is {other}, not {one}")
         if faults:

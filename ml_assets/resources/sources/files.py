@@ -81,6 +81,7 @@ class FilesSource(Source):
             sha256=_digest(copies),
             bytes=sum(copy.bytes for copy in copies),
             rows=rows,
+            columns=table.conformer.columns,
         )
 
     def _files(self) -> Files:

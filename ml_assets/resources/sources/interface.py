@@ -42,12 +42,17 @@ class Provenance:
             the database gave them; simulated: of the arguments and the calibration file.
         bytes: size of what was read, in bytes; None where nothing was read from a file.
         rows: number of rows written.
+        columns: the source's columns, after renaming and in its order -> the type as found, in Arrow's words
+            (`int64`, `double`, `string`, `timestamp[us]`); `text` for CSV; `empty` where no row of the partition
+            has a value; `int64 or string` where its files differ. Also in the file, see
+            `describing.source_columns`.
     """
 
     source: str
     sha256: str
     bytes: int | None
     rows: int
+    columns: Mapping[str, str]
 
 
 class Source(ABC):
@@ -83,8 +88,16 @@ class Source(ABC):
 
         In bounded memory; the same rows make the same bytes. Columns that are not expected are kept. Values
         become the expected dtype by the rules of `core.conversion`, which lose nothing; text becomes a number
-        or a time only where the source has no types of its own (CSV; times in SQLite). Categorical and Enum
-        are stored as text. A fetch that fails leaves no `target` behind.
+        or a time only where the source has no types of its own (CSV; times in SQLite). NaN where whole numbers
+        or Booleans are expected is a missing one. Categorical and Enum are stored as text.
+
+        A column of which one value can't be converted is stored as found: text as text, others in their own
+        type, so that `core.validation` quarantines the rows that are at fault and no others. (Text that only
+        `datetime_format` or `types` can read is then stored as ISO 8601, or as what was read; a type that
+        differs between the files of a partition, and times beyond the expected unit, as text.) A warning is
+        logged for each such column, and all rows are read twice.
+
+        A fetch that fails leaves no `target` behind.
 
         Args:
             window: the partition.
@@ -95,7 +108,9 @@ class Source(ABC):
         Raises:
             SourceNotFound: wrong path or URL, missing partition, unreachable database.
             SourceUnreadable: truncated, damaged or of another format; a query that fails.
-            SourceSchemaError: columns missing or of a type that can't be converted; lists all.
+            SourceSchemaError: columns missing or of a type of which no value can be converted (numbers where
+                times are expected, lists); an event time by which rows are filtered that can't be read. Lists
+                all.
             SourceEmpty: no rows.
         """
 

@@ -124,7 +124,10 @@ def _may_hold(group: Any, column: str, window: Window) -> bool:
     statistics = None if index is None else group.column(index).statistics
     if statistics is None or not statistics.has_min_max:
         return True
-    low, high = statistics.min, statistics.max
+    try:
+        low, high = statistics.min, statistics.max
+    except (OverflowError, ValueError):  # bounds that are no dates of Python
+        return True
     if not (isinstance(low, datetime) and isinstance(high, datetime)) or low.tzinfo is not None:
         return True
     return bool(low < window.end and high >= window.start)

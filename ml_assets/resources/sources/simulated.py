@@ -17,7 +17,6 @@ from ml_assets.resources.sources.injections import InjectionConfig
 from ml_assets.resources.sources.interface import Provenance, Source
 from ml_assets.resources.sources.templates import month_after, names_of, render
 from ml_assets.resources.sources.windowing import Block
-from ml_assets.resources.sources.writing import write_partition
 
 if TYPE_CHECKING:
     import polars as pl
@@ -83,8 +82,8 @@ class SimulatedSource(Source):
                 cure="choose partitions among these months",
             )
         conformer = Conformer(thing, _arrow_schema(SCHEMA), expected, optional=optional)
-        blocks = self._blocks(months, None if _whole_months(window) else window)
-        rows = write_partition(map(conformer.conform, blocks), conformer.schema, target, thing=thing)
+        only = None if _whole_months(window) else window
+        rows = conformer.write(lambda: self._blocks(months, only), target)
         return Provenance(
             source=f"simulated trips of {' and '.join(months)}: {self.config.rows:,} a month, seed "
             f"{self.config.seed}, "
@@ -92,6 +91,7 @@ class SimulatedSource(Source):
             sha256=self.fingerprint(window),
             bytes=None,
             rows=rows,
+            columns=conformer.columns,
         )
 
     def _blocks(self, months: Sequence[str], window: Window | None) -> Iterator[Block]:

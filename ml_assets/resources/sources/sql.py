@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ml_assets.core.errors import SourceEmpty, SourceNotFound, SourceUnreadable
+from ml_assets.core.errors import SourceNotFound, SourceUnreadable
 from ml_assets.core.windows import Window
 from ml_assets.resources.sources.config import SqlSourceConfig
 from ml_assets.resources.sources.conforming import Conformer, renamed
@@ -20,7 +20,6 @@ from ml_assets.resources.sources.interface import Provenance, Source
 from ml_assets.resources.sources.masking import mask_url, scrub
 from ml_assets.resources.sources.sql_rows import Spool
 from ml_assets.resources.sources.sql_url import resolve_url, secrets_of
-from ml_assets.resources.sources.writing import write_partition
 
 if TYPE_CHECKING:
     import polars as pl
@@ -84,12 +83,7 @@ class SqlSource(Source):
             conformer = Conformer(
                 thing, spool.schema, expected, optional=optional, text="times" if text_times else "none"
             )
-            try:
-                batches = map(conformer.conform, spool.blocks())
-                rows = write_partition(batches, conformer.schema, target, thing=thing)
-            except SourceEmpty:
-                conformer.refuse_missing()
-                raise
+            rows = conformer.write(spool.blocks, target)
         finally:
             scratch.unlink(missing_ok=True)
         query = " ".join(self.config.query.split())
@@ -98,6 +92,7 @@ class SqlSource(Source):
             sha256=spool.digest.hexdigest(),
             bytes=None,
             rows=rows,
+            columns=conformer.columns,
         )
 
     @cached_property

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from ml_assets.core.errors import SourceSchemaError
+from ml_assets.resources.sources.as_found import as_text
 from ml_assets.resources.sources.windowing import Block
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Spool:
-    """Typed batches of one query's rows, written once, read once.
+    """Typed batches of one query's rows, written once, read as often as needed.
 
     Args:
         path: a scratch file; the caller removes it.
@@ -44,7 +45,8 @@ class Spool:
         """Write rows, hash their values, learn their types.
 
         Raises:
-            SourceSchemaError: a column mixes types, or has values that are neither numbers, texts nor times.
+            SourceSchemaError: a column mixes types other than numbers and text, or has values that are neither
+                numbers, texts nor times.
         """
         import pyarrow as pa
 
@@ -67,7 +69,7 @@ class Spool:
             while file.tell() < file.size():
                 with pa.ipc.open_stream(file) as stream:
                     for batch in stream:
-                        arrays = [a.cast(t) for a, t in zip(batch.columns, schema.types, strict=True)]
+                        arrays = [_cast(a, t) for a, t in zip(batch.columns, schema.types, strict=True)]
                         yield Block(pa.RecordBatch.from_arrays(arrays, schema=schema), first)
                         first += len(batch)
 
@@ -96,6 +98,8 @@ def _array(values: Sequence[Any]) -> "pa.Array":
     import pyarrow as pa
 
     kinds = {type(value) for value in values} - {type(None)}
+    if str in kinds and kinds <= {str, int, float}:
+        return _mixed(values)
     if UUID in kinds:
         values = [None if value is None else str(value) for value in values]
     elif kinds == {float, Decimal}:
@@ -108,8 +112,26 @@ def _array(values: Sequence[Any]) -> "pa.Array":
     return array
 
 
+def _mixed(values: Sequence[Any]) -> "pa.Array":
+    """Numbers and text in one column, as SQLite allows: all as text, spelled alike in whatever batch."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    alone = [[v if type(v) is kind else None for v in values] for kind in (str, int, float)]
+    types = pa.string(), pa.int64(), pa.float64()
+    return pc.coalesce(*(_cast(pa.array(v, t), pa.string()) for v, t in zip(alone, types, strict=True)))
+
+
+def _cast(array: "pa.Array", target: "pa.DataType") -> "pa.Array":
+    import pyarrow as pa
+
+    if pa.types.is_string(target) and not pa.types.is_string(array.type):
+        array = as_text(array)
+    return array.cast(target)
+
+
 def _joined(one: "pa.DataType", other: "pa.DataType") -> "pa.DataType":
-    """The type that holds the values of both without loss."""
+    """The type that holds the values of both without loss: text, for numbers in one and text in the other."""
     import pyarrow as pa
     import pyarrow.types as pt
 
@@ -119,6 +141,8 @@ def _joined(one: "pa.DataType", other: "pa.DataType") -> "pa.DataType":
         return other
     if {one, other} == {pa.int64(), pa.float64()}:
         return pa.float64()
+    if {one, other} in ({pa.string(), pa.int64()}, {pa.string(), pa.float64()}):
+        return pa.string()
     if pt.is_decimal(one) and pt.is_decimal(other):
         scale = max(one.scale, other.scale)
         whole = max(one.precision - one.scale, other.precision - other.scale)

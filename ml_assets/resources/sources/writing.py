@@ -4,11 +4,12 @@ pyarrow writes, not polars: its pages carry checksums, which `parquet_files` ver
 smaller, and an error in the rows arrives unchanged.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ml_assets.core.errors import SourceEmpty
+from ml_assets.resources.sources.describing import as_metadata
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -17,7 +18,14 @@ ROW_GROUP_ROWS = 262_144
 """About 40 MB of a table of twenty columns; as in the store, so that readers skip equally well."""
 
 
-def write_partition(batches: "Iterable[pa.RecordBatch]", schema: "pa.Schema", target: Path, *, thing: str) -> int:
+def write_partition(
+    batches: "Iterable[pa.RecordBatch]",
+    schema: "pa.Schema",
+    target: Path,
+    *,
+    thing: str,
+    columns: Callable[[], Mapping[str, str]],
+) -> int:
     """Write batches of `schema` to `target` and return the number of rows; on any error remove `target`.
 
     Args:
@@ -25,6 +33,7 @@ def write_partition(batches: "Iterable[pa.RecordBatch]", schema: "pa.Schema", ta
         schema: names and types of all batches.
         target: the file to write.
         thing: the source and partition, for messages.
+        columns: gives the source's columns and types for the footer, when all batches are written.
 
     Raises:
         SourceEmpty: no rows.
@@ -43,6 +52,7 @@ def write_partition(batches: "Iterable[pa.RecordBatch]", schema: "pa.Schema", ta
             for group in _row_groups(batches, schema):
                 writer.write_table(group, row_group_size=ROW_GROUP_ROWS)
                 rows += len(group)
+            writer.add_key_value_metadata(as_metadata(columns()))
     except BaseException:
         target.unlink(missing_ok=True)
         raise

@@ -35,6 +35,8 @@ def test_a_month_is_what_the_simulation_makes(tmp_path):
     assert provenance.rows == 500
     assert provenance.bytes is None
     assert "seed 0" in provenance.source
+    assert provenance.columns.keys() == SCHEMA.keys()
+    assert provenance.columns[PICKUP] == "timestamp[us]"
 
 
 def test_a_week_has_its_share_of_both_its_months(tmp_path):

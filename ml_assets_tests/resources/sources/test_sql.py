@@ -17,6 +17,7 @@ from ml_assets.core.errors import (
     SourceUnreadable,
 )
 from ml_assets.core.windows import Window
+from ml_assets.resources.sources.describing import source_columns
 from ml_assets.resources.sources.interface import SqlSourceConfig, make_source
 from ml_assets.resources.sources.sql_rows import Spool
 from ml_assets.resources.sources.sql_url import resolve_url
@@ -139,20 +140,55 @@ def test_faults(database, tmp_path):
     expected = EXPECTED | {"mile": pl.Float64(), "late": pl.Datetime("us")}
     refused(SourceSchemaError, source(tmp_path), tmp_path, "column mile: missing, nearest names: miles",
             "column late: Int64", expected=expected)  # fmt: skip
-    change(database, "UPDATE trips SET at = '2019-03-15 noon' WHERE id = 4")
-    refused(SourceSchemaError, source(tmp_path), tmp_path, "column at: String '2019-03-15 noon' in row 4")
-    change(database, "UPDATE trips SET miles = 'far' WHERE id = 1")
-    refused(SourceSchemaError, source(tmp_path), tmp_path, "column miles: float and int and str mixed (rows 1 to 5)")
+    change(database, "UPDATE trips SET miles = x'00' WHERE id = 1")
+    refused(SourceSchemaError, source(tmp_path), tmp_path, "column miles: bytes and float and int mixed (rows 1 to 5)")
     refused(
-        SourceSchemaError, source(tmp_path, batch_rows=1), tmp_path, "column miles: string in earlier rows, double here"
+        SourceSchemaError, source(tmp_path, batch_rows=1), tmp_path, "column miles: binary in earlier rows, double here"
     )
     twice = source(tmp_path, query="SELECT id, at AS id FROM trips WHERE at >= :start AND at < :end ORDER BY 1")
     refused(SourceSchemaError, twice, tmp_path, "two columns named 'id'")
 
 
-def test_text_in_place_of_a_number_is_refused(database, tmp_path):
-    change(database, "UPDATE trips SET miles = '1.5'")
-    refused(SourceSchemaError, source(tmp_path), tmp_path, "column miles: String '1.5' in row 1, expected Float64")
+def test_a_column_with_a_value_that_does_not_fit_is_kept_as_found(database, tmp_path, caplog):
+    change(database, "UPDATE trips SET at = '2019-03-15 noon' WHERE id = 4")
+    change(database, "UPDATE trips SET cash = 2.5 WHERE id = 1")
+    got, _ = fetch(source(tmp_path), tmp_path)
+    assert got["at"].to_list() == [
+        "2019-03-01",
+        "2019-03-01 00:00:00",
+        "2019-03-01 00:00:00.000000",
+        "2019-03-15 noon",
+        "2019-03-31T23:59:59.5",
+    ]
+    assert got["cash"].to_list() == [None, 2.5, 0.0, 1.0, None]
+    assert got["miles"].to_list() == [None, 1.0, 2.5, 3.0, None]
+    assert "column at: String '2019-03-15 noon' in row 4, expected Datetime" in caplog.text
+    assert "column cash: Float64 2.5 in row 2, expected Boolean" in caplog.text
+
+
+def test_text_among_numbers_makes_the_column_text_spelled_alike_in_all_batches(database, tmp_path):
+    change(database, "UPDATE trips SET miles = 'far' WHERE id = 4")
+    change(database, "UPDATE trips SET miles = 1e18 WHERE id = 7")
+    written = set()
+    for batch_rows in (1, 2, 3, 50_000):
+        got, provenance = fetch(source(tmp_path, batch_rows=batch_rows), tmp_path)
+        assert got["miles"].to_list() == ["1e+18", "1", "2.5", "far", None]
+        assert provenance.columns["miles"] == "string"
+        written.add((tmp_path / "scratch/out").read_bytes())
+    assert len(written) == 1
+
+
+def test_columns_and_types_as_the_driver_gives_them(database, tmp_path):
+    change(database, "UPDATE trips SET late = NULL")
+    _, provenance = fetch(source(tmp_path), tmp_path)
+    assert provenance.columns == {
+        "id": "int64",
+        "at": "string",
+        "miles": "double",
+        "cash": "int64",
+        "late": "empty",
+    }
+    assert source_columns(tmp_path / "scratch/out") == provenance.columns
 
 
 def test_a_missing_sqlite_file_is_not_made(tmp_path):
@@ -249,9 +285,9 @@ def test_types_of_values_from_all_batches(tmp_path):
     [
         ([[{"a": 1}]], "values like {'a': 1}"),
         ([[2**70]], "int"),
-        ([["x", 1]], "int and str mixed"),
+        ([["x", b"x"]], "bytes and str mixed"),
         ([[1.5, Decimal(1)]], "Decimal"),
-        ([[1], ["x"]], "int64 in earlier rows, string here"),
+        ([[1], [date(2019, 3, 1)]], "int64 in earlier rows, date32[day] here"),
     ],
 )
 def test_values_without_a_type_are_refused(tmp_path, values, says):

@@ -30,7 +30,7 @@ def small_row_groups(monkeypatch):
 def test_bytes_do_not_depend_on_the_batches(tmp_path):
     written = set()
     for size in (1, 7, 299, 300, 301, 650, ROWS):
-        assert write_partition(batches(size), SCHEMA, tmp_path / "out", thing="t") == ROWS
+        assert write_partition(batches(size), SCHEMA, tmp_path / "out", thing="t", columns=dict) == ROWS
         written.add((tmp_path / "out").read_bytes())
     assert len(written) == 1
     file = pq.ParquetFile(tmp_path / "out")
@@ -45,14 +45,14 @@ def test_a_failure_leaves_nothing(tmp_path):
         raise RuntimeError("cut")
 
     with pytest.raises(RuntimeError, match="cut"):
-        write_partition(broken(), SCHEMA, tmp_path / "out", thing="t")
+        write_partition(broken(), SCHEMA, tmp_path / "out", thing="t", columns=dict)
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("empty", [[], [pa.RecordBatch.from_pylist([], SCHEMA)]])
 def test_no_rows(tmp_path, empty):
     with pytest.raises(SourceEmpty):
-        write_partition(empty, SCHEMA, tmp_path / "out", thing="t")
+        write_partition(empty, SCHEMA, tmp_path / "out", thing="t", columns=dict)
     assert not list(tmp_path.iterdir())
 
 
