@@ -101,6 +101,33 @@ def _names_bound_by(statement: ast.stmt) -> list[str]:
             return []
 
 
+def history_written_in(path: Path) -> list[tuple[str, str]] | None:
+    """Window and delay of every `HistoryFeature` that a features file declares; None where reading can't tell.
+
+    Reading can't tell where a length is not written out, or where a declaration may come from another file.
+    """
+    tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom | ast.Import) and not _declares_nothing(node):
+            return None
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("HistoryFeature"):
+            given = {k.arg: k.value for k in node.keywords}
+            window, delay = given.get("window"), given.get("delay", ast.Constant("0s"))
+            if None in given or not isinstance(window, ast.Constant) or not isinstance(delay, ast.Constant):
+                return None
+            found.append((str(window.value), str(delay.value)))
+    return found
+
+
+def _declares_nothing(statement: ast.Import | ast.ImportFrom) -> bool:
+    """Whether what is imported is known to bring no declarations with it, under their own name at least."""
+    modules = [statement.module or ""] if isinstance(statement, ast.ImportFrom) else [a.name for a in statement.names]
+    renamed = any(a.asname for a in statement.names if a.name == "HistoryFeature")
+    safe = {"polars", *sys.stdlib_module_names}
+    return not renamed and all(m.startswith("ml_assets.core.") or m.split(".")[0] in safe for m in modules)
+
+
 def columns_written_in(model: ast.stmt) -> set[str] | None:
     """Columns that a pandera model declares in its own body; None where it inherits some from elsewhere."""
     if not isinstance(model, ast.ClassDef):

@@ -63,9 +63,9 @@ class Contract:
         """Those columns of `source_schema` that the source need not have."""
         return frozenset(c.source for c in self.columns if c.source is not None and not c.required)
 
-    def known_after(self, event_time: str) -> frozenset[str]:
-        """Columns whose values are not known at the event's time."""
-        return frozenset(c.name for c in self.columns if c.known_at not in (None, event_time))
+    def known_after(self, event_time: str) -> dict[str, str]:
+        """Columns whose values are not known at the event's time -> the time column that says when they are."""
+        return {c.name: c.known_at for c in self.columns if c.known_at is not None and c.known_at != event_time}
 
     def rules_for(self, event_time: str) -> tuple[Rule, ...]:
         """All rules of a table whose event time is in this column, `<event_time>_in_partition` included.

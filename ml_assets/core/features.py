@@ -1,19 +1,21 @@
-"""Features: what a model is given about an event, declared one by one, and computed row by row.
+"""Features: what a model is given about an event, declared one by one, and the table that holds them.
 
-What a row knows of other rows (history, averages by key) is not written as an expression here: an expression
-that looks across rows is refused, since it would see what was not yet known. How values become a model's
-numbers is in `encoding`; the features of a pipeline are in its `features.py`.
+Here are the features that a row gives by itself, as expressions; one that looks across rows is refused, since it
+would see what was not yet known. What an event knows of other rows is declared as a `HistoryFeature`, see `history`.
+How values become a model's numbers is in `encoding`; the features of a pipeline are in its `features.py`.
 """
 
 import re
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Literal
 
 import polars as pl
 
 from ml_assets.core.errors import ConfigError
+from ml_assets.core.history import Earlier, HistoryFeature, history_columns, mistakes_of
 from ml_assets.core.row_by_row import why_not_row_by_row
 from ml_assets.core.windows import Window
 
@@ -24,6 +26,8 @@ LABEL_KNOWN_AT = "label_known_at"
 FIXED_COLUMNS = (ROW_NUMBER, EVENT_AT, LABEL, LABEL_KNOWN_AT)
 SLICE_PREFIX = "slice_"
 """What precedes the name of a kept column, so that it can't be taken for a feature."""
+
+_HISTORY = "history "
 
 Kind = Literal["number", "category"]
 DTYPES: dict[Kind, pl.DataType] = {"number": pl.Float64(), "category": pl.String()}
@@ -49,20 +53,26 @@ class Feature:
     description: str = field(kw_only=True, default="")
 
 
+def columns_among(features: Iterable[object]) -> list[Feature | HistoryFeature]:
+    """Those that are columns of the features table; the others are fitted when a model is trained."""
+    return [f for f in features if isinstance(f, Feature | HistoryFeature)]
+
+
 def build_features(
     validated: pl.LazyFrame,
-    features: Sequence[Feature],
+    features: Sequence[Feature | HistoryFeature],
     *,
     label: str,
     event_time: str,
     known_at: str,
     keep: Sequence[str] = (),
-    known_late: Collection[str] = (),
+    known_late: Mapping[str, str] | None = None,
+    earlier: Earlier | None = None,
 ) -> pl.LazyFrame:
     """The features of each validated row, with its label and when the label was known.
 
-    A feature may be null (missing); NaN counts as missing. Values that might be infinite are looked at once,
-    when this is called; everything else is lazy.
+    A feature may be null (missing); NaN counts as missing. Values that might be infinite are looked at once and
+    history features are computed when this is called; everything else is lazy.
 
     Args:
         validated: rows of the table, with `row_number`.
@@ -71,7 +81,10 @@ def build_features(
         event_time: Datetime column: when the event happened.
         known_at: Datetime column: when the label became known.
         keep: columns or features to store beside, for slices; they are no input of the model.
-        known_late: columns that are not known at the event's time, besides `label` and `known_at`.
+        known_late: columns that are not known at the event's time -> the time column that says when; `label` and
+            `known_at` are added.
+        earlier: rows before the partition, for history features; None: there are none, the table begins with its
+            first event.
 
     Returns:
         `row_number` UInt32, `event_at` and `label_known_at` Datetime, `label` Float64, then the features in
@@ -81,28 +94,45 @@ def build_features(
         ConfigError: what is declared can't be computed, or not in time; lists all mistakes.
     """
     schema = validated.collect_schema()
-    late = {label, known_at, *known_late}
+    late = {label: known_at, known_at: known_at, **(known_late or {})}
+    by_row = [f for f in features if isinstance(f, Feature)]
+    history = [f for f in features if isinstance(f, HistoryFeature)]
     mistakes = _mistakes_of_columns(schema, features, label, (event_time, known_at), keep)
     for feature in features:
-        mistakes += [f"{feature.name}: {m}" for m in _mistakes_of(feature, schema, late)]
-    mistakes = mistakes or _infinite(validated, features, schema, label)
+        found = _mistakes_of_name(feature.name)
+        if isinstance(feature, Feature):
+            found += _mistakes_of(feature, schema, set(late))
+        else:
+            found += mistakes_of(feature, schema, event_time, late)
+        mistakes += [f"{feature.name}: {m}" for m in found]
+    mistakes = mistakes or _infinite(validated, by_row, schema, label)
     if mistakes:
         raise ConfigError(
             "features",
             found=mistakes,
-            expected="row-by-row expressions on columns that are known at the event's time, each with a name of its "
-            "own, finite or null",
+            expected="row-by-row expressions and history features on columns that are known in time, each with a name "
+            "of its own, finite or null",
             cure="correct these features (in features.py beside defs.yaml)",
         )
-    values = {f.name: _value(f, schema).alias(f.name) for f in features}
+    values = {f.name: _value(f, schema).alias(f.name) for f in by_row}
+    if history:
+        earlier = earlier or Earlier([], _first(validated, event_time))
+        figures = history_columns(validated, history, event_time=event_time, known_late=late, earlier=earlier)
+        values |= {f.name: pl.col(_HISTORY + f.name).alias(f.name) for f in history}
+        validated = pl.concat([validated, figures.lazy().select(pl.all().name.prefix(_HISTORY))], how="horizontal")
     return validated.select(
         pl.col(ROW_NUMBER).cast(pl.UInt32),
         pl.col(event_time).dt.cast_time_unit("us").alias(EVENT_AT),
         pl.col(label).cast(pl.Float64).fill_nan(None).alias(LABEL),
         pl.col(known_at).dt.cast_time_unit("us").alias(LABEL_KNOWN_AT),
-        *values.values(),
+        *(values[f.name] for f in features),
         *(values.get(name, pl.col(name)).alias(SLICE_PREFIX + name) for name in dict.fromkeys(keep)),
     )
+
+
+def _first(validated: pl.LazyFrame, event_time: str) -> datetime:
+    first: datetime | None = validated.select(pl.col(event_time).dt.replace_time_zone(None).min()).collect().item()
+    return first or datetime(9999, 1, 1)
 
 
 def look_ahead(features: pl.LazyFrame, window: Window) -> dict[str, int]:
@@ -121,7 +151,11 @@ def look_ahead(features: pl.LazyFrame, window: Window) -> dict[str, int]:
 
 
 def _mistakes_of_columns(
-    schema: pl.Schema, features: Sequence[Feature], label: str, times: tuple[str, str], keep: Sequence[str]
+    schema: pl.Schema,
+    features: Sequence[Feature | HistoryFeature],
+    label: str,
+    times: tuple[str, str],
+    keep: Sequence[str],
 ) -> list[str]:
     mistakes = [] if features else ["there are none"]
     if not schema.get(ROW_NUMBER, pl.Null()).is_integer():
@@ -139,18 +173,22 @@ def _mistakes_of_columns(
     return mistakes + [f"kept column {name} is neither a column nor a feature" for name in keep if name not in known]
 
 
-def _mistakes_of(feature: Feature, schema: pl.Schema, late: set[str]) -> list[str]:
+def _mistakes_of_name(name: str) -> list[str]:
     mistakes = []
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", feature.name):
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
         mistakes.append("its name is no identifier of letters, digits and _")
-    if feature.name in FIXED_COLUMNS or feature.name.startswith(SLICE_PREFIX):
+    if name in FIXED_COLUMNS or name.startswith(SLICE_PREFIX):
         mistakes.append(f"its name is reserved, as are {', '.join(FIXED_COLUMNS)} and {SLICE_PREFIX}*")
+    return mistakes
+
+
+def _mistakes_of(feature: Feature, schema: pl.Schema, late: set[str]) -> list[str]:
     if feature.kind not in DTYPES:
-        return [*mistakes, f"kind {feature.kind!r} is neither of {', '.join(DTYPES)}"]
+        return [f"kind {feature.kind!r} is neither of {', '.join(DTYPES)}"]
     if reason := why_not_row_by_row(feature.expr):
-        return [*mistakes, reason]
+        return [reason]
     read = dict.fromkeys(feature.expr.meta.root_names())
-    mistakes += [f"reads {c}, which is not known at the event's time" for c in read if c in late]
+    mistakes = [f"reads {c}, which is not known at the event's time" for c in read if c in late]
     missing = [f"reads {c}, which is no column of the validated table" for c in read if c not in schema]
     if missing or not read:
         return [*mistakes, *(missing or ["reads no column"])]

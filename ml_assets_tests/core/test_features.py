@@ -107,7 +107,7 @@ def test_each_row_alone_has_the_same_features():
     ],
 )
 def test_refused(feature, words):
-    assert words in complaint(feature, known_late=["fare_usd"])
+    assert words in complaint(feature, known_late={"fare_usd": "end_at"})
 
 
 def test_all_mistakes_at_once():
@@ -172,7 +172,7 @@ def test_a_table_that_does_not_fit(rows, words):
 
 
 def test_a_kept_column_may_be_one_that_is_known_late_and_is_kept_once():
-    built = build(MILES, keep=["minutes", "fare_usd", "minutes"], known_late=["fare_usd"])
+    built = build(MILES, keep=["minutes", "fare_usd", "minutes"], known_late={"fare_usd": "end_at"})
     assert built.columns[4:] == ["miles", "slice_minutes", "slice_fare_usd"]
 
 

@@ -19,6 +19,7 @@ from ml_assets.defs.trip_duration.features import FEATURES
 from ml_assets.defs.trips.schema import Trip
 
 NAMES = [f.name for f in FEATURES]
+BY_ROW = [f for f in FEATURES if isinstance(f, Feature)]
 KNOWN_LATE = ["fare_usd", "tip_usd", "tolls_usd", "dropoff_at", "rate_code", "payment_type"]
 ORACLE = """
     SELECT row_number,
@@ -34,8 +35,24 @@ ORACLE = """
            CAST(extract(isodow FROM pickup_at) AS DOUBLE) AS pickup_weekday,
            CAST(date_diff('hour', date_trunc('week', pickup_at), pickup_at) AS DOUBLE) AS pickup_hour_of_week,
            CAST(date_diff('minute', date_trunc('day', pickup_at), pickup_at) AS DOUBLE) AS pickup_minute_of_day,
-           CAST(extract(month FROM pickup_at) AS DOUBLE) AS pickup_month
-    FROM trips ORDER BY row_number
+           CAST(extract(month FROM pickup_at) AS DOUBLE) AS pickup_month,
+           CASE WHEN pickup_at - INTERVAL 27 HOUR >= first THEN (
+               SELECT avg(past.speed_mph) FROM trips AS past
+               WHERE past.dropoff_at < trip.pickup_at AND past.dropoff_at >= trip.pickup_at - INTERVAL 24 HOUR
+                 AND past.dropoff_at - past.pickup_at <= INTERVAL 3 HOUR
+           ) END AS city_speed_24h,
+           CASE WHEN pickup_at - INTERVAL 171 HOUR >= first THEN (
+               SELECT avg(past.speed_mph) FROM trips AS past
+               WHERE past.dropoff_at < trip.pickup_at AND past.dropoff_at >= trip.pickup_at - INTERVAL 168 HOUR
+                 AND past.dropoff_at - past.pickup_at <= INTERVAL 3 HOUR
+                 AND past.pickup_zone = trip.pickup_zone
+           ) END AS zone_speed_7d,
+           CASE WHEN pickup_at - INTERVAL 24 HOUR >= first THEN CAST((
+               SELECT count(*) FROM trips AS past
+               WHERE past.pickup_at < trip.pickup_at AND past.pickup_at >= trip.pickup_at - INTERVAL 24 HOUR
+                 AND past.pickup_zone = trip.pickup_zone
+           ) AS DOUBLE) END AS zone_starts_24h
+    FROM trips AS trip, (SELECT min(pickup_at) AS first FROM trips) ORDER BY row_number
 """
 
 
@@ -51,7 +68,8 @@ def trips() -> pl.DataFrame:
             "dropoff_at": [t + d for t, d in zip(at, took, strict=True)],
             "trip_minutes": [d.total_seconds() / 60 for d in took],
             "trip_miles": [0.1 + i % 300 / 7 for i in range(n)],
-            "pickup_zone": [1 + i % 263 for i in range(n)],
+            "speed_mph": [None if i % 17 == 0 else 5 + i % 400 / 9 for i in range(n)],
+            "pickup_zone": [1 + i * i % 23 for i in range(n)],
             "dropoff_zone": [1 + 5 * i % 263 for i in range(n)],
             "passengers": [None if i % 11 == 0 else i % 7 for i in range(n)],
             "vendor": [None if i % 13 == 0 else 1 + i % 2 for i in range(n)],
@@ -61,7 +79,7 @@ def trips() -> pl.DataFrame:
     )
 
 
-def build(rows: pl.DataFrame, features=FEATURES, known_late=()) -> pl.DataFrame:
+def build(rows: pl.DataFrame, features=FEATURES, known_late=None) -> pl.DataFrame:
     names = {"label": "trip_minutes", "event_time": "pickup_at", "known_at": "dropoff_at"}
     return build_features(rows.lazy(), features, **names, known_late=known_late).collect()
 
@@ -110,26 +128,33 @@ def test_edges_of_the_week_the_day_and_the_year():
 
 
 def test_nothing_that_is_known_late_is_read():
-    read = {column for f in FEATURES for column in f.expr.meta.root_names()}
+    read = {column for f in BY_ROW for column in f.expr.meta.root_names()}
     assert not read & {"trip_minutes", *KNOWN_LATE}
     assert read <= set(Trip.to_schema().columns)
     speed = Feature("speed", pl.col("trip_miles") / pl.col("fare_usd"), kind="number")
     with pytest.raises(ConfigError, match="speed: reads fare_usd"):
-        build(trips(), [*FEATURES, speed], known_late=KNOWN_LATE)
+        build(trips(), [*FEATURES, speed], known_late=dict.fromkeys(KNOWN_LATE, "dropoff_at"))
 
 
 def test_a_trip_alone_has_the_features_it_has_among_others():
     rows = trips().sample(20, seed=0)
-    together = build(rows)
-    apart = pl.concat(build(rows[i : i + 1]) for i in range(rows.height))
+    together = build(rows, BY_ROW)
+    apart = pl.concat(build(rows[i : i + 1], BY_ROW) for i in range(rows.height))
     assert_frame_equal(together, apart)
-    assert [why_not_row_by_row(f.expr) for f in FEATURES] == [None] * len(FEATURES)
+    assert [why_not_row_by_row(f.expr) for f in BY_ROW] == [None] * len(BY_ROW)
 
 
 @pytest.mark.parametrize("feature", FEATURES, ids=lambda f: f.name)
 def test_each_is_described_and_numbers_have_a_unit(feature):
     assert feature.description
     assert (feature.unit is not None) == (feature.kind == "number")
+
+
+def test_the_history_features_say_something_on_most_trips():
+    built = build(trips())
+    for name in ("city_speed_24h", "zone_speed_7d", "zone_starts_24h"):
+        assert built[name].null_count() < 0.1 * built.height
+        assert built[name].n_unique() >= 3, name
 
 
 def test_loading_them_is_cheap():

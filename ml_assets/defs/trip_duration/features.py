@@ -8,6 +8,7 @@ the table.
 import polars as pl
 
 from ml_assets.core.features import Feature
+from ml_assets.core.history import HistoryFeature
 
 PICKUP = pl.col("pickup_at").dt
 HOUR_OF_WEEK = (PICKUP.weekday().cast(pl.Int32) - 1) * 24 + PICKUP.hour()
@@ -83,5 +84,35 @@ FEATURES = [
         kind="number",
         unit="month of the year",
         description="season of the pick-up, 1 to 12: trips take longer from September to November than in January",
+    ),
+    HistoryFeature(
+        "city_speed_24h",
+        by=(),
+        value="speed_mph",
+        window="24h",
+        how="mean",
+        known_at="dropoff_at",
+        delay="3h",
+        unit="miles per hour",
+        description="how fast traffic is: all trips that ended in the last 24 hours",
+    ),
+    HistoryFeature(
+        "zone_speed_7d",
+        by=("pickup_zone",),
+        value="speed_mph",
+        window="7d",
+        how="mean",
+        known_at="dropoff_at",
+        delay="3h",
+        unit="miles per hour",
+        description="how fast trips out of the pick-up zone were that ended in the last 7 days",
+    ),
+    HistoryFeature(
+        "zone_starts_24h",
+        by=("pickup_zone",),
+        window="24h",
+        how="count",
+        unit="trips",
+        description="trips that started in the pick-up zone in the last 24 hours",
     ),
 ]

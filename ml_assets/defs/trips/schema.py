@@ -67,6 +67,13 @@ class Trip(pa.DataFrameModel):
         unit="minutes",
         description="from meter engaged to meter disengaged",
     )
+    speed_mph: float = column(
+        known_at=KNOWN_AT,
+        derived=pl.when(pl.col("trip_minutes") > 0).then(pl.col("trip_miles") / pl.col("trip_minutes") * 60),
+        nullable=True,
+        unit="miles per hour",
+        description="mean speed of the trip; null where its duration is not positive",
+    )
     pickup_zone: int = column(
         source="PULocationID", in_range=(1, LAST_KNOWN_ZONE), description="TLC taxi zone of the pick-up"
     )
