@@ -17,6 +17,7 @@ from ml_assets.core.encoding import FeatureSpec, Floats, encode
 from ml_assets.core.errors import BundleError
 from ml_assets.core.manifest import Manifest
 from ml_assets.core.parameters import ModelParams
+from ml_assets.core.target_encoding import FittedEncoding
 from ml_assets.core.training import TrainedModel
 
 FORMAT = 1
@@ -29,7 +30,8 @@ class Bundle:
 
     Args:
         facts: everything about it that is no tree: format, pipeline, label, features, parameters, training,
-            validation, naive baseline, golden rows; JSON-able, and free of times and places.
+            validation, naive baseline, golden rows, and target encodings where it has any; JSON-able, and free of
+            times and places.
         model_text: LightGBM's own text of the trees.
     """
 
@@ -52,6 +54,11 @@ class Bundle:
     def specs(self) -> tuple[FeatureSpec, ...]:
         """The features, in the model's order."""
         return tuple(FeatureSpec.from_json(f) for f in self.facts["features"])
+
+    @cached_property
+    def encodings(self) -> tuple[FittedEncoding, ...]:
+        """The target encodings, which follow the features in the model's input; they are no columns to be given."""
+        return tuple(FittedEncoding.from_json(e) for e in self.facts.get("target_encodings", ()))
 
     @property
     def naive(self) -> float:
@@ -88,7 +95,7 @@ class Bundle:
         Raises:
             ScoringError: the frame is not what the model was trained on; lists all mismatches.
         """
-        matrix = encode(frame, self.specs)
+        matrix = encode(frame, self.specs, self.encodings)
         if not frame.height:
             return np.empty(0)
         scores: Floats = self._booster.predict(matrix, num_threads=threads)
@@ -142,6 +149,8 @@ class Bundle:
             "naive": float(train["label"].median()),  # type: ignore[arg-type]
             "golden": {"rows": [], "scores": []},
         }
+        if trained.encodings:
+            facts["target_encodings"] = [e.to_json() for e in trained.encodings]
         unproven = cls(facts, trained.text)
         rows = train.select(s.name for s in trained.specs)
         rows = rows.gather_every(max(1, rows.height // GOLDEN_ROWS)).head(GOLDEN_ROWS)

@@ -1,7 +1,7 @@
 """Features as a model's numbers: vocabularies of categories, and the matrix that LightGBM reads.
 
 A vocabulary is learnt from training rows only and stays with the model, so that a category has the same code
-wherever it is scored. What the features mean is in `features`.
+wherever it is scored. What the features mean is in `features`, what is learnt from the label `target_encoding`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,8 @@ import numpy.typing as npt
 import polars as pl
 
 from ml_assets.core.errors import ScoringError
-from ml_assets.core.features import DTYPES, Feature, Kind
+from ml_assets.core.features import DTYPES, Kind
+from ml_assets.core.target_encoding import Declared, FittedEncoding
 
 Floats = npt.NDArray[np.float64]
 
@@ -55,7 +56,7 @@ class FeatureSpec:
         return cls(record["name"], record["kind"], record["unit"], tuple(record["vocabulary"]))
 
 
-def learn_specs(train: pl.DataFrame, features: Sequence[Feature], *, max_categories: int) -> tuple[FeatureSpec, ...]:
+def learn_specs(train: pl.DataFrame, features: Sequence[Declared], *, max_categories: int) -> tuple[FeatureSpec, ...]:
     """The features with their vocabularies.
 
     Args:
@@ -80,20 +81,29 @@ def _vocabulary(values: pl.Series, max_categories: int) -> tuple[str, ...]:
     return tuple(sorted(kept["value"].to_list()))
 
 
-def encode(frame: pl.DataFrame, specs: Sequence[FeatureSpec]) -> Floats:
-    """The matrix of a model's input, float64 `[rows, features]`; missing and unknown categories are NaN.
+def encode(frame: pl.DataFrame, specs: Sequence[FeatureSpec], encodings: Sequence[FittedEncoding] = ()) -> Floats:
+    """The matrix of a model's input: the features, then the target encodings; missing and unknown categories are NaN.
 
     Args:
-        frame: exactly the columns of `specs`, in their order.
+        frame: exactly the columns of `specs`, in their order; rows that no target encoding was fitted on.
         specs: the model's features.
+        encodings: the model's target encodings.
+
+    Returns:
+        float64 `[rows, features + encodings]`.
 
     Raises:
         ScoringError: columns are missing, unknown, out of order or of another dtype, or a number is infinite;
             lists all. LightGBM itself would score a frame with swapped columns without a word.
     """
     require_fit(frame, specs)
-    encoded = frame.select(_code(s) for s in specs)
-    return encoded.to_numpy(order="c").reshape(frame.height, len(specs))
+    return matrix(frame, specs, [e.values(frame) for e in encodings])
+
+
+def matrix(frame: pl.DataFrame, specs: Sequence[FeatureSpec], more: Sequence[pl.Series]) -> Floats:
+    """As `encode`, of a frame that is known to fit, with the columns of target encodings as given."""
+    encoded = frame.select(_code(s) for s in specs).with_columns(more)
+    return encoded.to_numpy(order="c").reshape(frame.height, len(specs) + len(more))
 
 
 def _code(spec: FeatureSpec) -> pl.Expr:

@@ -1,205 +1,65 @@
-"""Which rows of a learning window train a model, stop its training, and judge it: always by time.
+"""What a split is: which rows of a learning window train a model, stop its training, and judge it.
 
-Validation is newer than training and holdout newer than both, and a label counts only from when it was known.
-Which partitions make up the window, and their hashes, is in `manifest`.
+By time is the default and lives in `time_split`; by group and at random, with a seed, in `share_split`. Which
+rows they are in the end is in `assignment`, what must hold for them in `soundness`.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
 from datetime import datetime, timedelta
-from itertools import pairwise
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, get_args
 
 import polars as pl
 
-from ml_assets.core.errors import TrainingError
-from ml_assets.core.features import EVENT_AT, LABEL, LABEL_KNOWN_AT
-from ml_assets.core.windows import Window
+from ml_assets.core.features import ROW_NUMBER
+from ml_assets.core.stable_hash import mixed, salt
 
 Part = Literal["train", "validation", "holdout"]
 PARTS: tuple[Part, ...] = get_args(Part)
-PART = "part"
-MATURE = "mature"
+SplitKind = Literal["time", "group", "random"]
+
+# No identifiers, so that they can't be taken for features.
+PARTITION = "@partition"
+"""Column beside `row_number`: the key of the partition a row is stored in; both together name a row for good."""
+UNIT = "@unit"
+"""Column, UInt64: a stable hash of what is never divided: the row, or the group where rows are split by group."""
 
 
-@dataclass(frozen=True)
-class TimeRange:
-    """A half-open range of event time."""
+class Split(ABC):
+    """A rule that puts every row of a learning window into one part at most.
 
-    start: datetime
-    end: datetime
-
-    def __post_init__(self) -> None:
-        if self.start >= self.end:
-            raise TrainingError(
-                "split by time",
-                found=f"a range from {self.start} to {self.end}",
-                expected="a start before the end",
-                cure="learn from more partitions, or make validation, holdout and embargo shorter",
-            )
-
-    def holds(self, time: pl.Expr) -> pl.Expr:
-        """Whether a time is inside, as an expression."""
-        return (time >= self.start) & (time < self.end)
-
-
-@dataclass(frozen=True)
-class Split:
-    """Time bounds of a training set.
-
-    Args:
-        train: rows that are learnt from.
-        validation: rows that say when to stop.
-        holdout: rows that judge; nothing was chosen by them.
-        as_of: the instant at which the model is trained: it sees nothing later.
+    Rows it is asked about have the columns of a features table, `PARTITION` and `UNIT`.
     """
 
-    train: TimeRange
-    validation: TimeRange
-    holdout: TimeRange
+    kind: SplitKind
     as_of: datetime
+    """The instant at which the model is trained: it sees nothing later."""
 
-    def __post_init__(self) -> None:
-        bounds = [
-            self.train.end,
-            self.validation.start,
-            self.validation.end,
-            self.holdout.start,
-            self.holdout.end,
-        ]
-        bounds.append(self.as_of)
-        if bounds != sorted(bounds):
-            raise TrainingError(
-                "split by time",
-                found=[f"{part}: {(r := self.range(part)).start} to {r.end}" for part in PARTS]
-                + [f"as of {self.as_of}"],
-                expected="train before validation before holdout before as_of, without overlap",
-                cure="use `time_split`, which orders them",
-            )
+    @property
+    @abstractmethod
+    def unseen_from(self) -> datetime:
+        """What another model learnt must lie before this instant, or it may not be judged by this holdout."""
 
-    def range(self, part: Part) -> TimeRange:
-        """The event times of a part."""
-        return {"train": self.train, "validation": self.validation, "holdout": self.holdout}[part]
+    @abstractmethod
+    def part(self) -> pl.Expr:
+        """The part of a row, String; null for rows in no part."""
 
+    @abstractmethod
     def known_by(self, part: Part) -> datetime:
-        """When a label of the part must have been known to count.
+        """When a label of the part must have been known to count."""
 
-        A training label before training's end, so that embargoes hold for labels as well; a validation label
-        before the holdout starts; a holdout label at `as_of`.
-        """
-        return {"train": self.train.end, "validation": self.holdout.start, "holdout": self.as_of}[part]
+    @abstractmethod
+    def gap(self, earlier: Part, later: Part) -> timedelta | None:
+        """The shortest time between events of a part and of a later one; None where they lie side by side in time."""
 
+    @abstractmethod
     def to_json(self) -> dict[str, Any]:
-        """As JSON, times in ISO 8601."""
-        ranges: dict[str, Any] = {p: [self.range(p).start.isoformat(), self.range(p).end.isoformat()] for p in PARTS}
-        return {**ranges, "as_of": self.as_of.isoformat()}
+        """As JSON, times in ISO 8601, with `kind` and `as_of`."""
 
-    @classmethod
-    def from_json(cls, record: Mapping[str, Any]) -> Self:
-        """Read what `to_json` wrote."""
-        read = datetime.fromisoformat
-        ranges = {p: TimeRange(read(record[p][0]), read(record[p][1])) for p in PARTS}
-        return cls(**ranges, as_of=read(record["as_of"]))
+    @property
+    def group_column(self) -> str | None:
+        """Column of the features table whose values are never divided; None where each row is by itself."""
+        return None
 
-
-def time_split(windows: Sequence[Window], *, validation: float, holdout: float, embargo: float = 0.0) -> Split:
-    """Divide a learning window: the newest rows judge, those before stop the training, the rest is learnt from.
-
-    Args:
-        windows: partitions to learn from, oldest first; the last is the as-of partition.
-        validation: length of the validation range, in lengths of the last window (0.33: a third of it).
-        holdout: length of the holdout range, likewise.
-        embargo: gap before validation and before holdout, likewise.
-
-    Raises:
-        TrainingError: there are no windows, they overlap or are out of order, a length is not positive or
-            longer than all windows, or nothing is left to train on.
-    """
-    lengths = {"validation": validation, "holdout": holdout, "embargo": embargo}
-    wrong = [
-        f"{name}: {x}" for name, x in lengths.items() if not 0 <= x < float("inf") or (x == 0 and name != "embargo")
-    ]
-    if windows:
-        whole = (max(w.end for w in windows) - min(w.start for w in windows)) / (windows[-1].end - windows[-1].start)
-        wrong += [f"{name}: {x}, in a window of {whole:g}" for name, x in lengths.items() if whole < x < float("inf")]
-    wrong += [
-        f"window {later.key} starts {later.start}, before {earlier.key} ends ({earlier.end})"
-        for earlier, later in pairwise(windows)
-        if later.start < earlier.end
-    ]
-    if wrong or not windows:
-        raise TrainingError(
-            "split by time",
-            found=wrong or "no windows",
-            expected="windows in order without overlap, validation and holdout longer than 0, an embargo of at least "
-            "0, none longer than the whole window",
-            cure="correct model.validation, evaluation.holdout or evaluation.embargo",
-        )
-    as_of, length = windows[-1].end, windows[-1].end - windows[-1].start
-    gap = _times(length, embargo)
-    judged = TimeRange(as_of - _times(length, holdout), as_of)
-    stopping = TimeRange(judged.start - gap - _times(length, validation), judged.start - gap)
-    return Split(TimeRange(windows[0].start, stopping.start - gap), stopping, judged, as_of)
-
-
-def _times(length: timedelta, factor: float) -> timedelta:
-    return timedelta(seconds=round(length.total_seconds() * factor))
-
-
-def assign(features: pl.LazyFrame, split: Split) -> pl.LazyFrame:
-    """Add `part` (String, null for rows in no part) and `mature` (Boolean: the label was known in time).
-
-    Args:
-        features: a features table, with `event_at`, `label`, `label_known_at`.
-    """
-    part, bound = pl.lit(None, pl.String), pl.lit(None, pl.Datetime("us"))
-    for name in PARTS:
-        inside = split.range(name).holds(pl.col(EVENT_AT))
-        part = pl.when(inside).then(pl.lit(name)).otherwise(part)
-        bound = pl.when(inside).then(pl.lit(split.known_by(name))).otherwise(bound)
-    mature = pl.col(LABEL).is_not_null() & (pl.col(LABEL_KNOWN_AT) <= bound)
-    return features.with_columns(part.alias(PART), mature.fill_null(value=False).alias(MATURE))
-
-
-def rows_of(features: pl.LazyFrame, split: Split, part: Part) -> pl.LazyFrame:
-    """The rows of a part whose label was known in time; columns as given."""
-    return assign(features, split).filter(pl.col(PART) == part, pl.col(MATURE)).drop(PART, MATURE)
-
-
-@dataclass(frozen=True)
-class PartCounts:
-    """Rows of each part, and rows left out of it because their label was not known in time."""
-
-    rows: dict[Part, int]
-    immature: dict[Part, int]
-
-
-def count_rows(features: pl.LazyFrame, split: Split, *, min_rows: int) -> PartCounts:
-    """Count the rows of each part in one pass.
-
-    Args:
-        features: a features table, with `event_at`, `label`, `label_known_at`.
-        split: time bounds.
-        min_rows: rows to train on at least; validation and holdout need one at least.
-
-    Raises:
-        TrainingError: a part has too few rows; lists all.
-    """
-    counted = assign(features, split).group_by(PART).agg(rows=pl.col(MATURE).sum(), all=pl.len()).collect()
-    found = {part: (rows, total) for part, rows, total in counted.iter_rows()}
-    rows: dict[Part, int] = {p: found.get(p, (0, 0))[0] for p in PARTS}
-    immature: dict[Part, int] = {p: found.get(p, (0, 0))[1] - rows[p] for p in PARTS}
-    needed = {"train": max(min_rows, 1), "validation": 1, "holdout": 1}
-    few = [
-        f"{p}: {rows[p]} rows ({immature[p]} more whose label was not known in time); needed: {needed[p]}"
-        for p in PARTS
-        if rows[p] < needed[p]
-    ]
-    if few:
-        raise TrainingError(
-            f"training set as of {split.as_of}",
-            found=few,
-            expected="enough rows with a known label in every part",
-            cure="learn from more partitions, lower model.min_rows, or find out where the rows are lost",
-        )
-    return PartCounts(rows, immature)
+    def unit(self, partition: str) -> pl.Expr:
+        """The `UNIT` of the rows of a partition."""
+        return mixed(pl.col(ROW_NUMBER), salt("row", partition))

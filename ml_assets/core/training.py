@@ -11,10 +11,11 @@ from typing import Any
 
 import polars as pl
 
-from ml_assets.core.encoding import FeatureSpec, Floats, encode, learn_specs
+from ml_assets.core.encoding import FeatureSpec, Floats, learn_specs, matrix, require_fit
 from ml_assets.core.errors import TrainingError
-from ml_assets.core.features import LABEL, Feature
+from ml_assets.core.features import LABEL
 from ml_assets.core.parameters import ModelParams
+from ml_assets.core.target_encoding import Declared, FittedEncoding, divided, fit
 
 OnIteration = Callable[[int, int, float], None]
 """Called after each tree with its number from 1, the most there can be, and the validation loss."""
@@ -33,7 +34,9 @@ class TrainedModel:
         loss: name of the loss in the curves, which is the objective's own.
         train_curve: loss on the training rows after each tree.
         validation_curve: loss on the validation rows after each tree.
-        importances: feature -> share of the loss reduction that its splits brought; they sum to 1.
+        importances: feature or target encoding -> share of the loss reduction that its splits brought; they sum
+            to 1.
+        encodings: the target encodings, which follow the features in the model's input.
     """
 
     text: str
@@ -43,13 +46,14 @@ class TrainedModel:
     train_curve: tuple[float, ...]
     validation_curve: tuple[float, ...]
     importances: dict[str, float]
+    encodings: tuple[FittedEncoding, ...] = ()
 
 
 def train_lightgbm(
     train: pl.DataFrame,
     validation: pl.DataFrame,
     *,
-    features: Sequence[Feature],
+    features: Sequence[Declared],
     params: ModelParams,
     seed: int,
     threads: int,
@@ -58,9 +62,10 @@ def train_lightgbm(
     """Train a regression model; nothing is printed.
 
     Args:
-        train: rows to learn from: `label` and a column per feature, Float64 or String.
-        validation: rows that say when to stop, likewise.
-        features: the model's inputs, in their order.
+        train: rows to learn from: `label` and a column per feature, Float64 or String; `split.UNIT` where there
+            are target encodings.
+        validation: rows that say when to stop, likewise; no target encoding learns from them.
+        features: the model's inputs, in their order, and its target encodings.
         params: see `ModelParams`.
         seed: of everything random.
         threads: how many LightGBM may use; the model does not depend on it.
@@ -69,20 +74,23 @@ def train_lightgbm(
     Raises:
         TrainingError: labels are missing or not what the objective needs, or no feature separates them.
         ScoringError: feature columns are missing or of another dtype.
+        ConfigError: target encodings that can't be learnt from these features.
     """
     import lightgbm as lgb
 
+    inputs, encodings = divided(features)
     for part, frame in ((_TRAIN, train), (_VALIDATION, validation)):
         _require_labels(part, frame, params)
-    specs = learn_specs(train, features, max_categories=params.max_categories)
+    specs = learn_specs(train, inputs, max_categories=params.max_categories)
     settings = _settings(params, seed, threads)
-    names = [s.name for s in specs]
+    fits = [fit(e, train, seed=seed) for e in encodings]
+    names = [s.name for s in specs] + [e.name for e in encodings]
     categories = [i for i, s in enumerate(specs) if s.kind == "category"]
 
-    def dataset(frame: pl.DataFrame, reference: Any = None) -> Any:
-        matrix: Floats = encode(frame.select(n for n in names if n in frame.columns), specs)
+    def dataset(frame: pl.DataFrame, encoded: Sequence[pl.Series], reference: Any = None) -> Any:
+        values: Floats = matrix(frame, specs, encoded)
         return lgb.Dataset(
-            matrix,
+            values,
             frame[LABEL].to_numpy(),
             feature_name=names,
             categorical_feature=categories,
@@ -90,7 +98,10 @@ def train_lightgbm(
             reference=reference,
         )
 
-    rows = dataset(train)
+    # Training rows are given what other folds say of them, all others what the whole of training says.
+    rows = dataset(train, [out_of_fold for _, out_of_fold in fits])
+    require_fit(validation.select(s.name for s in specs if s.name in validation.columns), specs)
+    stopping = dataset(validation, [fitted.values(validation) for fitted, _ in fits], rows)
     curves: dict[str, dict[str, list[float]]] = {}
     callbacks = [lgb.record_evaluation(curves)]
     if on_iteration is not None:
@@ -102,7 +113,7 @@ def train_lightgbm(
         settings,
         rows,
         num_boost_round=params.trees,
-        valid_sets=[rows, dataset(validation, rows)],
+        valid_sets=[rows, stopping],
         valid_names=[_TRAIN, _VALIDATION],
         callbacks=callbacks,
     )
@@ -123,6 +134,7 @@ def train_lightgbm(
         train_curve=tuple(map(float, curves[_TRAIN][params.objective])),
         validation_curve=tuple(map(float, curves[_VALIDATION][params.objective])),
         importances={n: float(g) for n, g in zip(names, gains / gains.sum(), strict=True)},
+        encodings=tuple(fitted for fitted, _ in fits),
     )
 
 

@@ -7,6 +7,7 @@ import pytest
 from ml_assets.core.encoding import FeatureSpec, encode, learn_specs
 from ml_assets.core.errors import ScoringError
 from ml_assets.core.features import Feature
+from ml_assets.core.target_encoding import FittedEncoding
 
 FEATURES = [
     Feature("zone", pl.col("zone"), kind="category"),
@@ -92,3 +93,16 @@ def test_codes_are_in_the_order_of_names_and_missing_is_no_category():
     assert zone.vocabulary == ("a", "b", "c")
     missing, _ = learn_specs(frame((None, None, None, "b", "a"), (1.0,) * 5), FEATURES, max_categories=2)
     assert missing.vocabulary == ("a", "b")
+
+
+def test_target_encodings_follow_the_features():
+    table = pl.DataFrame({"zone": ["7", "new"], "@value": [2.5, 3.5]})
+    means = FittedEncoding("mean", ("zone",), 1.5, table, {"smoothing": 20.0, "folds": 5})
+    nan = float("nan")
+    # "new" is no category of the vocabulary, which holds the most frequent only, and still has a mean.
+    np.testing.assert_array_equal(
+        encode(frame(), SPECS, [means]), [[1, 1, 1.5], [0, nan, 2.5], [nan, nan, 1.5], [nan, 4, 3.5]]
+    )
+    assert encode(frame((), ()), SPECS, [means]).shape == (0, 3)
+    with pytest.raises(ScoringError, match="zone is missing"):
+        encode(frame().drop("zone"), SPECS, [means])

@@ -10,6 +10,9 @@ import pytest
 
 from ml_assets.core.errors import TrainingError
 from ml_assets.core.manifest import Manifest, make_manifest
+from ml_assets.core.share_split import ShareSplit
+from ml_assets.core.split import PARTITION, UNIT
+from ml_assets.core.time_split import time_split
 from ml_assets.core.windows import Window
 
 STARTS = [datetime(2018, m, 1) for m in (1, 2, 3, 4)]
@@ -22,10 +25,12 @@ def month(window: Window, rows: int = 100) -> pl.LazyFrame:
     at = [window.start + i * step for i in range(rows)]
     return pl.LazyFrame(
         {
+            "row_number": range(rows),
             "event_at": at,
             "label": [float(i) for i in range(rows)],
             # Each tenth label is known only after two months.
             "label_known_at": [a + (timedelta(days=61) if i % 10 == 0 else timedelta(0)) for i, a in enumerate(at)],
+            "slice_vendor": [f"v{i % 20}" for i in range(rows)],
         },
         schema_overrides={"event_at": pl.Datetime("us"), "label_known_at": pl.Datetime("us")},
     )
@@ -36,7 +41,13 @@ HISTORY = {w.key: month(w) for w in WINDOWS}
 
 def manifest(history=HISTORY, *, min_rows: int = 10, **lengths: float) -> Manifest:
     lengths = {"validation": 0.25, "holdout": 0.5, "embargo": 0.0, **lengths}
-    return make_manifest(history, WINDOWS, DIGESTS, min_rows=min_rows, **lengths)
+    return make_manifest(history, WINDOWS, DIGESTS, split=time_split(WINDOWS, **lengths), min_rows=min_rows)
+
+
+CHANCE = {
+    kind: ShareSplit(kind, validation=0.2, holdout=0.2, seed=5, start=STARTS[0], as_of=STARTS[-1], group=group)
+    for kind, group in (("random", None), ("group", "vendor"))
+}
 
 
 def test_it_names_its_partitions_with_their_content():
@@ -100,11 +111,36 @@ def test_a_learning_window_that_is_too_short():
 
 def test_a_partition_without_a_digest_is_a_mistake_of_the_caller():
     with pytest.raises(KeyError, match="2018-03"):
-        make_manifest(
-            HISTORY, WINDOWS, {"2018-01": "", "2018-02": ""}, validation=0.3, holdout=0.3, embargo=0, min_rows=1
-        )
+        make_manifest(HISTORY, WINDOWS, {"2018-01": "", "2018-02": ""}, split=manifest().split, min_rows=1)
 
 
 def test_equal_means_all_of_it():
     assert manifest() == manifest()
     assert replace(manifest(), as_of="2018-02") != manifest()
+
+
+def test_rows_are_told_apart():
+    rows = manifest().rows(HISTORY, "train")
+    assert rows.select(PARTITION, "row_number").is_duplicated().sum() == 0
+    assert rows[PARTITION].unique(maintain_order=True).to_list() == ["2018-01", "2018-02", "2018-03"]
+    assert rows[UNIT].n_unique() == rows.height
+    assert manifest().scan(HISTORY, "train").collect().equals(rows)
+
+
+@pytest.mark.parametrize("kind", CHANCE)
+def test_splits_by_chance_there_and_back(kind):
+    made = make_manifest(HISTORY, WINDOWS, DIGESTS, split=CHANCE[kind], min_rows=10)
+    record = json.loads(json.dumps(made.to_json()))
+    told = record["split"]
+    assert (told["kind"], told["seed"], told["shares"]) == (kind, 5, {"validation": 0.2, "holdout": 0.2})
+    assert told["group"] == CHANCE[kind].group
+    again = Manifest.from_json(record)
+    assert again == made
+    for part in ("train", "validation", "holdout"):
+        assert again.rows(HISTORY, part).height == made.counts.rows[part] > 0
+
+
+def test_a_manifest_from_when_all_splits_were_by_time():
+    record = manifest().to_json()
+    del record["split"]["kind"]
+    assert Manifest.from_json(record) == manifest()

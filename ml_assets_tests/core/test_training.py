@@ -13,6 +13,8 @@ from ml_assets.core.encoding import encode
 from ml_assets.core.errors import ScoringError, TrainingError
 from ml_assets.core.features import Feature
 from ml_assets.core.parameters import ModelParams
+from ml_assets.core.split import UNIT
+from ml_assets.core.target_encoding import TargetEncoding
 from ml_assets.core.training import train_lightgbm
 
 FEATURES = [
@@ -216,3 +218,28 @@ def test_lightgbm_is_told_the_threads_and_to_sum_in_one_order(monkeypatch):
     # By their names only: 100,000 rows on 2 threads gave the same trees on every run without them as well.
     assert "[deterministic: 1]" in text
     assert "[force_col_wise: 1]" in text
+
+
+def test_training_rows_are_encoded_out_of_fold_and_validation_rows_by_all_of_training(monkeypatch):
+    import lightgbm as lgb
+
+    seen, dataset = [], lgb.Dataset
+    monkeypatch.setattr(
+        lgb, "Dataset", lambda data, *args, **kwargs: seen.append(data) or dataset(data, *args, **kwargs)
+    )
+    train = TRAIN.with_columns(pl.int_range(pl.len(), dtype=pl.UInt64).alias(UNIT))
+    encoding = TargetEncoding("mean_by_zone", of=("zone",))
+    listed = [encoding, *FEATURES]
+    model = train_lightgbm(train, VALIDATION, features=listed, params=ModelParams(trees=3), seed=0, threads=1)
+    [fitted] = model.encodings
+    learnt, stopping = (matrix[:, -1] for matrix in seen)
+    assert np.unique(learnt).size == 5 * np.unique(fitted.values(TRAIN)).size
+    np.testing.assert_array_equal(stopping, fitted.values(VALIDATION))
+    assert list(model.importances) == ["zone", "miles", "hour", "mean_by_zone"]
+    assert "feature_names=zone miles hour mean_by_zone" in model.text
+
+
+def test_target_encodings_need_rows_that_can_be_divided():
+    encoding = TargetEncoding("mean_by_zone", of=("zone",))
+    with pytest.raises(TrainingError, match="target encoding mean_by_zone"):
+        train_lightgbm(TRAIN, VALIDATION, features=[*FEATURES, encoding], params=ModelParams(), seed=0, threads=1)
