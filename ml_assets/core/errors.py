@@ -13,6 +13,7 @@ and the cure, and collects all mismatches before it is raised.
     ├── TrainingError            nothing can be learnt from this training set
     ├── BundleError              a model bundle is missing, damaged or of another format
     │   └── ScoringError         a frame that this bundle can't score
+    ├── VersioningError          DVC can't keep a training partition, or bring it back
     └── LedgerError              the ledger refuses an event, or its chain is broken
         ├── LedgerConflict       another writer was first
         └── ReleaseRefused       a bundle without the right to be released
@@ -64,8 +65,8 @@ class SourceEmpty(SourceError):
     """The partition is there and has no rows."""
 
 
-class PartitionMissing(MLAssetsError):
-    """A stored partition that is asked for is not there."""
+class PartitionMissing(MLAssetsError, FileNotFoundError):
+    """A stored partition that is asked for is not there; a missing file, too, for who may do without it."""
 
 
 class ContractError(MLAssetsError):
@@ -82,6 +83,10 @@ class BundleError(MLAssetsError):
 
 class ScoringError(BundleError):
     """A frame that this bundle can't score."""
+
+
+class VersioningError(MLAssetsError):
+    """DVC can't keep a training partition, or bring back the bytes that were asked for."""
 
 
 class LedgerError(MLAssetsError):
