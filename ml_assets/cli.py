@@ -92,6 +92,52 @@ def dev(port: int, source: str | None, data: Path | None) -> None:
     os.execv(dagster, [dagster, "dev", "-w", workspace, "-h", "127.0.0.1", "-p", str(port)])  # noqa: S606
 
 
+MODEL_OPTION = click.option("--model", required=True, metavar="VERSION", help="SHA-256 of a bundle, or its beginning.")
+JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+
+
+@main.command()
+@MODEL_OPTION
+@JSON_OPTION
+@DATA_OPTION
+def explain(model: str, as_json: bool, data: Path | None) -> None:
+    """Tell what a model is and what it learnt from: features, validated rows, raw rows, source files and hashes.
+
+    \b
+    Example:
+      ml-assets explain --model 1f3a9c
+    """
+    _use(data)
+    from ml_assets.explain import explain as run_explain
+
+    run_explain(model, as_json=as_json)
+
+
+@main.command()
+@MODEL_OPTION
+@click.option(
+    "--to",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write the partitions into this folder and leave the store as it is.",
+)
+@JSON_OPTION
+@DATA_OPTION
+def restore(model: str, to: Path | None, as_json: bool, data: Path | None) -> None:
+    """Bring back the exact partitions a model learnt from, verified by hash.
+
+    What they replace in the store is versioned first. Until the next run of the data side, the store holds the past.
+
+    \b
+    Example:
+      ml-assets restore --model 1f3a9c
+      ml-assets restore --model 1f3a9c --to /tmp/training-data
+    """
+    _use(data)
+    from ml_assets.restore import restore as run_restore
+
+    run_restore(model, to=to, as_json=as_json)
+
+
 @main.command()
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder to write into.")
 @click.option("--months", required=True, metavar="A..B", help="Months, e.g. 2018-01..2018-06, or one month.")

@@ -11,8 +11,18 @@ from typing import Any, Self, TypeVar
 import dagster as dg
 from pydantic import BaseModel
 
-from ml_assets import jobs, problem
-from ml_assets.assets import data, evaluation, features, monitoring, release, serving, training
+from ml_assets import checks, jobs, problem
+from ml_assets.assets import (
+    data,
+    dictionary,
+    evaluation,
+    features,
+    leaderboard,
+    monitoring,
+    release,
+    serving,
+    training,
+)
 from ml_assets.config.pipeline import PipelineConfig
 from ml_assets.config.table import TableConfig
 from ml_assets.core.errors import ConfigError
@@ -70,7 +80,11 @@ class Table(dg.Component):
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:  # noqa: ARG002
         """Raw, validated and quarantined rows, their checks and the job that ingests."""
         self.table.check()
-        return dg.Definitions(assets=[data.raw(self.table), data.validated(self.table)], jobs=[jobs.ingest(self.table)])
+        return dg.Definitions(
+            assets=[data.raw(self.table), data.validated(self.table), dictionary.dictionary(self.table)],
+            asset_checks=[checks.table_checks(self.table)],
+            jobs=[jobs.ingest(self.table), jobs.describe(self.table)],
+        )
 
 
 @dg.scaffold_with(PipelineScaffolder)
@@ -104,6 +118,7 @@ class Pipeline(dg.Component):
                 training.training_set(pipeline),
                 training.candidate(pipeline),
                 evaluation.evaluation(pipeline),
+                leaderboard.leaderboard(pipeline),
                 release.champion(pipeline),
                 serving.predictions(pipeline),
                 monitoring.performance(pipeline),

@@ -3,6 +3,7 @@
 The only module that knows all the others.
 """
 
+import warnings
 from pathlib import Path
 
 import dagster as dg
@@ -12,6 +13,8 @@ from ml_assets.resources.models import Models
 from ml_assets.resources.reports import Reports
 from ml_assets.resources.settings import settings
 from ml_assets.resources.storage import JsonStore, ParquetStore, Store
+from ml_assets.resources.tables import CsvStore
+from ml_assets.resources.versioning import Versions
 from ml_assets.sensors import automation
 
 
@@ -23,9 +26,15 @@ def resources() -> dict[str, object]:
         "models": Models(root=roots.models),
         "reports": Reports(root=roots.reports),
         "ledger": Ledger(url=roots.ledger),
+        "versions": Versions(root=roots.versions, remote=roots.dvc_remote, command=roots.dvc),
         "io_manager": ParquetStore(root=roots.store),
         "records": JsonStore(root=roots.store),
+        "tables": CsvStore(root=roots.store),
     }
+
+
+# Dagster 1.13 warns of its own use of a parameter whenever a location has checks of several kinds in one step.
+warnings.filterwarnings("ignore", "Parameter `execution_type` of function `AssetsDefinition", dg.BetaWarning)
 
 
 @dg.definitions

@@ -6,7 +6,7 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 from ml_assets.problem import TABLE_NOUNS, Pipeline, Table
 
 DATA_SIDE = ("features", "predictions", "performance")
-TRAINING_SIDE = ("training_set", "candidate", "evaluation", "champion")
+TRAINING_SIDE = ("training_set", "candidate", "evaluation", "leaderboard", "champion")
 
 
 def ingest(table: Table) -> UnresolvedAssetJobDefinition:
@@ -16,6 +16,15 @@ def ingest(table: Table) -> UnresolvedAssetJobDefinition:
         selection=dg.AssetSelection.assets(*(table.key(noun) for noun in TABLE_NOUNS)),
         partitions_def=table.partitions,
         description=f"Reads a partition of {table.name} from its source and validates it.",
+    )
+
+
+def describe(table: Table) -> UnresolvedAssetJobDefinition:
+    """Write the data dictionary."""
+    return dg.define_asset_job(
+        f"{table.name}_dictionary",
+        selection=dg.AssetSelection.assets(table.key("dictionary")),
+        description=f"Writes the data dictionary of {table.name} from its schema.",
     )
 
 

@@ -3,7 +3,8 @@
 What computes with windows is in `ml_assets.core`; this module only translates.
 """
 
-from datetime import datetime
+import math
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Literal
 
@@ -47,13 +48,29 @@ def windows_through(
     return [window_of(partitions, k) for k in (keys if count is None else keys[-count:])]
 
 
+SHORTEST: dict[Cadence, timedelta] = {
+    "hourly": timedelta(hours=1),
+    "daily": timedelta(days=1),
+    "weekly": timedelta(days=7),
+    "monthly": timedelta(days=28),
+}
+
+
+def partitions_before(cadence: Cadence, reach: timedelta) -> int:
+    """How many partitions before its own an event may reach into, at most."""
+    return math.ceil(reach / SHORTEST[cadence])
+
+
+def reaching_back(partitions: int) -> dg.TimeWindowPartitionMapping:
+    """Partition -> itself and that many before it, as far as the table goes back."""
+    return dg.TimeWindowPartitionMapping(
+        start_offset=-partitions, end_offset=0, allow_nonexistent_upstream_partitions=True
+    )
+
+
 def learning_window(partitions_to_learn_from: int) -> dg.TimeWindowPartitionMapping:
     """As-of partition -> the partitions of history it learns from, its own the newest.
 
     The history may be shorter than the window: what is there is learnt from, the training set counts it.
     """
-    return dg.TimeWindowPartitionMapping(
-        start_offset=1 - partitions_to_learn_from,
-        end_offset=0,
-        allow_nonexistent_upstream_partitions=True,
-    )
+    return reaching_back(partitions_to_learn_from - 1)

@@ -6,6 +6,7 @@ assets are built from these objects in `ml_assets.assets`.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,10 +15,17 @@ import dagster as dg
 
 from ml_assets.config.pipeline import PipelineConfig
 from ml_assets.config.table import TableConfig
+from ml_assets.core.durations import duration
 from ml_assets.core.errors import ConfigError
 from ml_assets.core.windows import Window
-from ml_assets.partitions import learning_window, time_partitions, window_of
-from ml_assets.user_code import Reference, columns_written_in
+from ml_assets.partitions import (
+    learning_window,
+    partitions_before,
+    time_partitions,
+    window_of,
+    windows_through,
+)
+from ml_assets.user_code import Reference, columns_written_in, history_written_in
 
 TABLE_NOUNS = ("raw", "validated", "quarantine")
 
@@ -52,6 +60,20 @@ class Table:
     def window(self, key: str) -> Window:
         """The window of event time of one of its partitions."""
         return window_of(self.partitions, key)
+
+    def windows_before(self, key: str, count: int) -> list[Window]:
+        """The windows of the `count` partitions before one, oldest first; fewer where the table begins later."""
+        return windows_through(self.partitions, key, count + 1)[:-1]
+
+    def keys_around(self, key: str, count: int) -> list[str]:
+        """The keys of up to `count` partitions before one and as many after it, oldest first."""
+        keys = [w.key for w in windows_through(self.partitions)]
+        at = keys.index(key)
+        return [*keys[max(0, at - count) : at], *keys[at + 1 : at + 1 + count]]
+
+    def keys_before(self, key: str) -> list[str]:
+        """The keys of all partitions before one, newest first."""
+        return [w.key for w in reversed(windows_through(self.partitions, key)[:-1])]
 
     @cached_property
     def contract(self) -> "Contract":
@@ -93,11 +115,32 @@ class Pipeline:
         return learning_window(self.config.model.window)
 
     @cached_property
+    def reach(self) -> timedelta:
+        """How far before an event its features look; 0 without history features."""
+        written = history_written_in(self.features_reference.path)
+        if written is None:
+            from ml_assets.core.history import reach_of
+
+            return reach_of(self.features_reference.load())
+        owner = f"{self.features_reference.path}, a HistoryFeature"
+        return max((duration(w, owner) + duration(d, owner) for w, d in written), default=timedelta(0))
+
+    @property
+    def partitions_before(self) -> int:
+        """How many partitions before its own an event's features may look into."""
+        return partitions_before(self.table.config.partitions.cadence, self.reach)
+
+    @cached_property
     def features(self) -> "Sequence[Feature]":
         """The features; imports the user's features file."""
         features: Sequence[Feature] = self.features_reference.load()
         require_columns(self._label_columns, {c.name for c in self.table.contract.columns}, self)
         return features
+
+    @property
+    def kept_columns(self) -> tuple[str, ...]:
+        """Columns of the table, or features, that stand beside the features without being read by a model."""
+        return self.config.evaluation.kept
 
     @property
     def label_facts(self) -> dict[str, str | None]:

@@ -8,18 +8,22 @@ about it is in `ml_assets.cli`.
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import dagster as dg
+from dagster._core.definitions.data_version import CODE_VERSION_TAG
 
+from ml_assets.assets.dictionary import schema_version
 from ml_assets.assets.release import REASON_TAG
+from ml_assets.core import errors
 from ml_assets.core.errors import ConfigError, MLAssetsError, SourceNotFound
 from ml_assets.core.releases import champion_for
 from ml_assets.core.windows import Window
 from ml_assets.jobs import TRAINING_SIDE
 from ml_assets.partitions import windows_through
 from ml_assets.problem import Pipeline
-from ml_assets.resources.history import Made, latest
 from ml_assets.resources.ledger import Ledger
+from ml_assets.resources.materializations import Made, latest, recent
 from ml_assets.resources.sources.interface import Source, make_source
 from ml_assets.resources.storage import Store
 
@@ -103,9 +107,12 @@ class Replay:
         """
         made = {noun: latest(self.instance, self.pipeline.key(noun)) for noun in SCORED}
         self._refuse_other_source(made["raw"])
+        self._describe_table()
         for position, window in enumerate(self.windows):
             if nouns := self._stale_data(window, made):
                 yield self._run("follow", window, nouns, "history is replayed")
+                for noun in nouns:
+                    made[noun] |= recent(self.instance, self.pipeline.key(noun), [window.key])
             reason = self._reason_to_train(position)
             if reason and not self._trained(position):
                 yield self._run("train", window, list(TRAINING_SIDE), reason)
@@ -120,27 +127,38 @@ class Replay:
                 cure="name another folder with --data, or empty this one with `make clean`",
             )  # fmt: skip
 
+    def _describe_table(self) -> None:
+        """Write the data dictionary, unless it is that of the present schema."""
+        table = self.pipeline.table
+        written = self.instance.get_latest_materialization_event(table.key("dictionary"))
+        tags = (written.asset_materialization.tags or {}) if written and written.asset_materialization else {}
+        if tags.get(CODE_VERSION_TAG) != schema_version(table):
+            self._execute(f"{table.name}_dictionary", f"dictionary of {table.name}")
+
     def _stale_data(self, window: Window, made: dict[str, dict[str, Made]]) -> list[str]:
         """Nouns of the data side that this partition lacks, or that were made from what has changed since."""
         champion = champion_for(self.ledger.events(self.pipeline.name), window.start)
         wanted = SCORED if champion else UNSCORED
-        one = {noun: made[noun].get(window.key) for noun in SCORED}
-        raw, predictions = one["raw"], one["predictions"]
+        raw, predictions = made["raw"].get(window.key), made["predictions"].get(window.key)
         if raw is None or raw.metadata.get("source_fingerprint") != self.source.fingerprint(window):
             return list(wanted)
         if champion and predictions and predictions.metadata.get("bundle") != champion.bundle:
-            one["predictions"] = None
-        stale = [noun for noun in wanted if noun in INPUTS and not self._fits(one, noun)]
+            del made["predictions"][window.key]
+        stale = [noun for noun in wanted if noun in INPUTS and not self._fits(made, noun, window.key)]
         return list(wanted[wanted.index(stale[0]) :]) if stale else []
 
-    def _fits(self, made: dict[str, Made | None], noun: str) -> bool:
+    def _fits(self, made: dict[str, dict[str, Made]], noun: str, partition: str) -> bool:
         """Whether a partition was made from what its inputs hold now."""
-        one = made[noun]
-        inputs = {name: made[name] for name in INPUTS[noun]}
-        return one is not None and all(
-            upstream is not None and one.was_made_from(self.pipeline.key(name), upstream)
-            for name, upstream in inputs.items()
-        )
+        one = made[noun].get(partition)
+        if one is None:
+            return False
+        for upstream in INPUTS[noun]:
+            before = self.pipeline.partitions_before if noun == "features" else 0
+            read = [*(w.key for w in self.pipeline.table.windows_before(partition, before)), partition]
+            now = {key: made[upstream][key].data_version for key in read if key in made[upstream]}
+            if one.made_from.get(self.pipeline.key(upstream).to_user_string()) != now:
+                return False
+        return True
 
     def _reason_to_train(self, position: int) -> str | None:
         first = self.pipeline.config.model.window - 1
@@ -194,27 +212,35 @@ class Replay:
 
     def _run(self, job: str, window: Window, nouns: list[str], reason: str) -> Step:
         started = time.perf_counter()
-        result = self.definitions.resolve_job_def(f"{self.pipeline.name}_{job}").execute_in_process(
-            instance=self.instance,
+        self._execute(
+            f"{self.pipeline.name}_{job}",
+            f"{self.pipeline.name}, {job} of partition {window.key}",
             partition_key=window.key,
             asset_selection=[self.pipeline.key(noun) for noun in nouns],
-            tags={REASON_TAG: reason, STARTED_BY_TAG: "replay"},
+            tags={REASON_TAG: reason},
+        )
+        return Step(window.key, job, time.perf_counter() - started)
+
+    def _execute(self, job: str, what: str, *, tags: dict[str, str] | None = None, **options: Any) -> None:
+        result = self.definitions.resolve_job_def(job).execute_in_process(
+            instance=self.instance,
+            tags={STARTED_BY_TAG: "replay", **(tags or {})},
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             raise_on_error=False,
+            **options,
         )
         if not result.success:
             raise RunFailed(
-                f"{self.pipeline.name}, {job} of partition {window.key}, run {result.run_id}",
+                f"{what}, run {result.run_id}",
                 found=[cause_of(event) for event in result.get_step_failure_events()] or ["the run did not start"],
                 expected="a run without a failure",
                 cure="correct what the message names and give the same command again: it goes on from here",
             )
-        return Step(window.key, job, time.perf_counter() - started)
 
 
 def cause_of(event: dg.DagsterEvent) -> str:
-    """What the code of a failed step raised, without Dagster's frames around it."""
+    """What the code of a failed step raised, without Dagster's frames around it, nor what one of our errors is from."""
     error = event.step_failure_data.error
-    while error is not None and error.cause is not None:
+    while error is not None and error.cause is not None and not hasattr(errors, error.cls_name or ""):
         error = error.cause
     return f"{event.step_key}: {error.message.strip() if error else 'no error was recorded'}"

@@ -10,7 +10,7 @@ from ml_assets.core.summary import PartitionSummary, Summary, TrainingSummary
 from ml_assets.core.validation import rule_counts
 from ml_assets.core.windows import Window
 from ml_assets.replay import Replay
-from ml_assets.resources.history import Made, latest
+from ml_assets.resources.materializations import Made, latest
 
 
 def summarize(replay: Replay, seconds: float) -> Summary:
@@ -18,19 +18,20 @@ def summarize(replay: Replay, seconds: float) -> Summary:
     pipeline = replay.pipeline
     last = replay.windows[-1].key
     trained = latest(replay.instance, pipeline.key("candidate"))
+    validated = latest(replay.instance, pipeline.key("validated"))
     return Summary(
         pipeline=pipeline.name,
         source=pipeline.table.config.source.kind,
         metric=pipeline.config.evaluation.metric,
         unit=pipeline.label_unit,
         label=pipeline.config.label.column,
-        partitions=[_partition(replay, window) for window in replay.windows],
+        partitions=[_partition(replay, window, validated.get(window.key)) for window in replay.windows],
         trainings=[_training(e, trained) for e in replay.ledger.events(pipeline.name) if e.facts["as_of"] <= last],
         seconds=round(seconds, 1),
     )
 
 
-def _partition(replay: Replay, window: Window) -> PartitionSummary:
+def _partition(replay: Replay, window: Window, validated: Made | None) -> PartitionSummary:
     store, pipeline = replay.store, replay.pipeline
     quarantine = store.scan(pipeline.key("quarantine"), window.key)
     performance = store.record(pipeline.key("performance"), window.key)
@@ -52,6 +53,8 @@ def _partition(replay: Replay, window: Window) -> PartitionSummary:
         metric_naive=of("naive"),
         drift_verdict=None,
         drifted_features=[],
+        missing_values=dict(validated.metadata.get("missing_values") or {}) if validated else {},
+        schema_changes=list(validated.metadata.get("schema_changes") or []) if validated else [],
     )
 
 

@@ -1,6 +1,7 @@
 """Fixtures and options for every test."""
 
 import os
+import shutil
 import sys
 import uuid
 from pathlib import Path
@@ -9,7 +10,9 @@ import dagster as dg
 import pytest
 import yaml
 
+from ml_assets import components
 from ml_assets.definitions import resources
+from ml_assets.replay import Replay
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -83,3 +86,61 @@ def project(tmp_path, monkeypatch):
     yield Project(tmp_path, package)
     for name in [m for m in sys.modules if m.split(".")[0] == package]:
         del sys.modules[name]
+
+
+ROWS = 1500
+TABLE = {
+    "type": "ml_assets.components.Table",
+    "attributes": {
+        "name": "rides",
+        "source": {"kind": "simulated", "rows": ROWS},
+        "partitions": {"cadence": "monthly", "start": "2018-01-01", "end": "2018-09-01"},
+        "event_time": "pickup_at",
+        "schema": "schema:Trip",
+    },
+}
+PIPELINE = {
+    "type": "ml_assets.components.Pipeline",
+    "attributes": {
+        "name": "duration",
+        "table": "rides",
+        "label": {"column": "trip_minutes", "known_at": "dropoff_at"},
+        "features": "features:FEATURES",
+        "model": {"window": 3, "threads": 1, "params": {"trees": 30}},
+        "evaluation": {"slices": ["passengers"]},
+        "versioning": "off",
+    },
+}
+
+
+def changed(document: dict, **attributes: object) -> dict:
+    return {**document, "attributes": {**document["attributes"], **attributes}}
+
+
+class World:
+    """A project with small simulated months, a data folder and an instance."""
+
+    table, pipeline, rows = TABLE, PIPELINE, ROWS
+    untrained = changed(PIPELINE, model={"window": 60})
+    changed = staticmethod(changed)
+
+    def __init__(self, project, instance: dg.DagsterInstance) -> None:
+        self.project, self.instance = project, instance
+        shutil.copy(REPOSITORY / "ml_assets/defs/trips/schema.py", project.folder)
+        shutil.copy(REPOSITORY / "ml_assets/defs/trip_duration/features.py", project.folder)
+
+    def replay(
+        self, last: str | None = None, table: dict = TABLE, pipeline: dict = PIPELINE, first: str | None = None
+    ) -> Replay:
+        definitions = self.project.load(table, pipeline)
+        tree = dg.ComponentTree.for_project(self.project.root)
+        [component] = tree.get_all_components(components.Pipeline)
+        return Replay(component.on_its_table(tree), definitions, self.instance, first, last)
+
+
+@pytest.fixture
+def world(project, tmp_path, monkeypatch):
+    monkeypatch.setenv("ML_ASSETS_DATA", str(tmp_path / "data"))
+    monkeypatch.delenv("ML_ASSETS_SOURCE", raising=False)
+    with dg.DagsterInstance.ephemeral(str(tmp_path)) as instance:
+        yield World(project, instance)

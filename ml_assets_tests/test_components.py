@@ -1,7 +1,14 @@
 """What a `defs.yaml` becomes, and what is said about a wrong one, before anything runs."""
 
+from datetime import datetime
+
 import dagster as dg
 import pytest
+
+from ml_assets.config.pipeline import PipelineConfig
+from ml_assets.core.share_split import ShareSplit
+from ml_assets.core.time_split import time_split
+from ml_assets.core.windows import Window
 
 TABLE = {
     "type": "ml_assets.components.Table",
@@ -33,9 +40,9 @@ def test_two_documents_become_the_graph_its_checks_jobs_and_groups(project):
     definitions = project.load(TABLE, PIPELINE)
     keys = {k.to_user_string() for k in definitions.resolve_all_asset_keys()}
     assert keys == {
-        *(f"rows/{noun}" for noun in ("raw", "validated", "quarantine")),
+        *(f"rows/{noun}" for noun in ("raw", "validated", "quarantine", "dictionary")),
         *(f"prices/{noun}" for noun in ("features", "training_set", "candidate", "evaluation", "champion")),
-        *(f"prices/{noun}" for noun in ("predictions", "performance")),
+        *(f"prices/{noun}" for noun in ("leaderboard", "predictions", "performance")),
     }
     assert {j.name for j in definitions.resolve_all_job_defs()} >= {"rows_ingest", "prices_follow", "prices_train"}
     graph = definitions.resolve_asset_graph()
@@ -46,8 +53,9 @@ def test_two_documents_become_the_graph_its_checks_jobs_and_groups(project):
         assert node.kinds, key
         assert not node.owners, key
     assert {c.to_user_string() for c in graph.asset_check_keys} == {
-        "rows/validated:rows",
+        *(f"rows/validated:{check}" for check in ("contract", "rows", "keys", "volume")),
         "prices/features:point_in_time",
+        "prices/training_set:sound",
         "prices/candidate:loads_back",
         "prices/evaluation:beats_naive",
         "prices/champion:bundle_intact",
@@ -58,7 +66,8 @@ def test_the_data_side_follows_and_the_training_side_waits(project):
     graph = project.load(TABLE, PIPELINE).resolve_asset_graph()
     follows = {k.to_user_string() for k in graph.materializable_asset_keys if graph.get(k).automation_condition}
     assert follows == {
-        "rows/validated", "rows/quarantine", "prices/features", "prices/predictions", "prices/performance",
+        "rows/validated", "rows/quarantine", "rows/dictionary",
+        "prices/features", "prices/predictions", "prices/performance",
     }  # fmt: skip
 
 
@@ -93,10 +102,27 @@ def test_a_training_set_looks_back_over_its_window_only(project):
         ({}, {"label": {"column": "price_usd", "known_at": "paid_at", "task": "ranking"}}, ["ranking", "regression"]),
         ({}, {"model": {"window": 0}}, ["window", "greater than or equal to 1"]),
         ({}, {"model": {"window": 1, "validation": 0.6}, "evaluation": {"holdout": 0.5}}, ["nothing to train on"]),
+        ({}, {"evaluation": {"split": "groups"}}, ["split", "groups", "random"]),
+        ({}, {"evaluation": {"split": "group"}}, ["split: group without evaluation.group", "whose rows stay together"]),
+        ({}, {"evaluation": {"group": "payer"}}, ["group: payer", "split: time does not use", "remove it"]),
+        ({}, {"evaluation": {"split": "random", "group": "payer"}}, ["group: payer", "split: random does not use"]),
+        (
+            {},
+            {"evaluation": {"split": "random", "embargo": 0.1}},
+            ["embargo: 0.1", "split: random", "side by side in time", "remove it or say split: time"],
+        ),
+        ({}, {"evaluation": {"split": "group", "embargo": 0.1}}, ["embargo: 0.1", "split: group without"]),
+        (
+            {},
+            {"model": {"window": 1, "validation": 0.6}, "evaluation": {"split": "random", "holdout": 0.5}},
+            ["nothing to train on"],
+        ),
         ({}, {"model": {"params": {"leaves": 1}}}, ["leaves: 1", "2 to"]),
         ({}, {"model": {"params": {"num_leaves": 31}}}, ["num_leaves"]),
         ({}, {"features": "features:NAMES"}, ["NAMES", "FEATURES"]),
-        ({"quality": {"max_quarantined": 0.1}}, {}, ["not built in this version", "quality", "remove"]),
+        ({"quality": {"max_quarantined": 1.1}}, {}, ["quality.max_quarantined", "less than or equal to 1"]),
+        ({"quality": {"new_columns": "refus"}}, {}, ["quality.new_columns", "'ignore' or 'refuse'"]),
+        ({}, {"tuning": {"trials": 3}}, ["not built in this version", "tuning", "remove"]),
         ({}, {"tuning": {"trials": 30}, "ensemble": {"method": "stacking"}}, ["not built", "tuning", "ensemble"]),
         ({}, {"retraining": {"on_drift": {"k": 2, "n": 3}}}, ["not built", "retraining"]),
         ({}, {"monitoring": {"drift": {}}}, ["not built", "monitoring"]),
@@ -125,3 +151,29 @@ def test_environment_variables_are_filled_in(project, monkeypatch):
     definitions = project.load(table, PIPELINE)
     metadata = definitions.resolve_asset_graph().get(dg.AssetKey(["rows", "raw"])).metadata
     assert metadata["source"]["path"] == "somewhere/rows.csv"
+
+
+def window(month: int) -> Window:
+    return Window(f"2024-{month:02}", datetime(2024, month, 1), datetime(2024, month + 1, 1))
+
+
+def test_a_split_as_the_file_says():
+    attributes = PIPELINE["attributes"]
+    by_time = PipelineConfig(**{**attributes, "evaluation": {"embargo": 0.25}})
+    assert by_time.evaluation.kept == ()
+    windows = [window(m) for m in (1, 2, 3, 4)]
+    assert by_time.split_over(windows) == time_split(windows, validation=0.33, holdout=0.33, embargo=0.25)
+    model = {"window": 4, "validation": 0.5, "seed": 7}
+    told = {"split": "group", "group": "payer", "holdout": 1, "slices": ["country", "payer"]}
+    by_group = PipelineConfig(**{**attributes, "model": model, "evaluation": told})
+    assert by_group.evaluation.kept == ("country", "payer")
+    # Shares of the whole window, also where it is not full yet.
+    for held in (windows, windows[2:]):
+        assert by_group.split_over(held) == ShareSplit(
+            "group", validation=0.125, holdout=0.25, seed=7, start=held[0].start, as_of=datetime(2024, 5, 1),
+            group="payer",
+        )  # fmt: skip
+    at_random = PipelineConfig(**{**attributes, "evaluation": {"split": "random", "slices": ["country"]}})
+    assert at_random.evaluation.kept == ("country",)
+    split = at_random.split_over(windows)
+    assert (split.kind, split.seed, split.group) == ("random", 0, None)

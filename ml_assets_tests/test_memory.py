@@ -1,5 +1,6 @@
-"""Peak memory of the main job and of a large month, each in a process of its own."""
+"""Peak memory of the main job and of large months, each step in a process of its own."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -7,29 +8,48 @@ import pytest
 pytestmark = pytest.mark.slow
 REPOSITORY = Path(__file__).resolve().parents[1]
 BOUND_MB = 1500
+BOUND_OF_THIRTY_MILLION_ROWS_MB = 4000
+STEPS = ("ingest", "validate", "features of the pipeline")
 
 
 @pytest.fixture
-def run(monkeypatch):
+def folder(monkeypatch, tmp_path):
+    """An empty folder of this repository's processes, gone afterwards: what is made here has gigabytes."""
     monkeypatch.syspath_prepend(str(REPOSITORY))
     monkeypatch.chdir(REPOSITORY)
+    yield tmp_path
+    shutil.rmtree(tmp_path)
+
+
+def test_the_demo(folder):
     from benchmarks.measure import run
 
-    return run
-
-
-def test_the_demo(run, tmp_path):
-    done = run(["-m", "ml_assets.cli", "demo", "--data", str(tmp_path), "--through", "2019-03"])
+    done = run(["-m", "ml_assets.cli", "demo", "--data", str(folder), "--through", "2019-03"])
     assert "released" in done.printed
     assert done.peak_mb < BOUND_MB
 
 
-def test_a_month_of_three_million_rows_from_its_file_to_features(run, tmp_path):
+@pytest.mark.parametrize(
+    ("rows", "bound_mb"),
+    [(3_000_000, BOUND_MB), (30_000_000, BOUND_OF_THIRTY_MILLION_ROWS_MB)],
+    ids=["three million rows", "thirty million rows"],
+)
+def test_a_month_from_its_file_to_features(rows, bound_mb, folder):
+    import polars as pl
+
+    from benchmarks import files
+    from benchmarks.sections import Contender, measure
     from ml_assets.resources.sources.simulated import write_tlc_files
 
-    list(write_tlc_files(tmp_path, ["2019-03"], 3_000_000, 0))
-    done = run(["-m", "benchmarks.data_path", str(tmp_path), "--only", "ml_assets"])
-    kept, quarantined = (int(part.split()[0]) for part in done.printed.split(", "))
-    assert kept + quarantined == 3_000_000
+    list(write_tlc_files(folder, [files.MONTH], rows, 0))
+    done = {step: measure(Contender("ours", step), folder, folder) for step in STEPS}
+    print(", ".join(f"{step}: {one.wall:.1f} s, {one.peak_mb:.0f} MB" for step, one in done.items()))  # noqa: T201
+    names = (files.RAW, files.VALIDATED, files.QUARANTINE, files.FEATURES)
+    raw, valid, quarantined, features = (
+        pl.scan_parquet(folder / name).select(pl.len()).collect().item() for name in names
+    )
+    assert raw == rows
+    assert valid + quarantined == rows
     assert quarantined > 0
-    assert done.peak_mb < BOUND_MB
+    assert features == valid
+    assert {step: one.peak_mb for step, one in done.items() if one.peak_mb >= bound_mb} == {}

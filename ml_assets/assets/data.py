@@ -1,17 +1,20 @@
 """Group `data`: a table's raw partitions, its validated rows and its quarantined ones."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from ml_assets.assets.automation import FOLLOWS_ITS_INPUTS
 from ml_assets.assets.frames import LazyFrame
-from ml_assets.assets.metadata import frame_preview, table_output
+from ml_assets.assets.metadata import frame_preview, made_from, table_output
 from ml_assets.problem import Table
 from ml_assets.resources.reports import Reports
 from ml_assets.resources.sources.interface import make_source
-from ml_assets.resources.storage import Store, row_count, staged
+from ml_assets.resources.storage import Store, staged
+
+if TYPE_CHECKING:
+    from ml_assets.core.schema_change import SchemaChange
 
 
 def raw(table: Table) -> dg.AssetsDefinition:
@@ -48,7 +51,7 @@ def raw(table: Table) -> dg.AssetsDefinition:
 
 
 def validated(table: Table) -> dg.AssetsDefinition:
-    """`<table>/validated` and `<table>/quarantine`: every raw row is in exactly one of them."""
+    """`<table>/validated` and `<table>/quarantine`: every raw row is in exactly one of them; checked in `checks`."""
     checked = dg.AssetKey([table.name, "validated"])
 
     @dg.multi_asset(
@@ -70,47 +73,58 @@ def validated(table: Table) -> dg.AssetsDefinition:
                 automation_condition=FOLLOWS_ITS_INPUTS,
             ),
         },
-        check_specs=[
-            dg.AssetCheckSpec(
-                "rows",
-                asset=checked,
-                description="Every raw row is accounted for, and some keep the contract.",
-            )
-        ],
         partitions_def=table.partitions,
     )
     def validated_partition(
         context: dg.AssetExecutionContext, store: Store, reports: Reports, raw: LazyFrame
-    ) -> Iterator[dg.Output[Any] | dg.AssetCheckResult]:
+    ) -> Iterator[dg.Output[Any]]:
         from ml_assets.core.pictures import quarantine_reasons
         from ml_assets.core.validation import judge, rule_counts, split
 
         window = table.window(context.partition_key)
+        change = source_change(table, store, window.key)
+        refuse(table, window.key, change)
         judged = judge(raw, table.contract, event_time=table.config.event_time, window=window)
         good, bad = store.stage(*split(judged))
         counts = rule_counts(bad.scan())
         picture = reports.picture(checked, window.key, "quarantine", quarantine_reasons(counts, good.rows + bad.rows))
-        yield table_output(good, picture, contract=table.contract, output_name="validated")
+        read = made_from(store, {table.key("raw"): [window.key]})
+        shown = {"schema": change.verdict, "schema_changes": change.in_words(), "missing_values": good.nulls()}
+        yield table_output(good, shown | picture | read, contract=table.contract, output_name="validated")
         yield table_output(
             bad,
-            {"rows_by_rule": counts, "sample": frame_preview(bad.scan())},
+            {"rows_by_rule": counts, "sample": frame_preview(bad.scan()), **read},
             contract=table.contract,
             output_name="quarantine",
         )
-        yield _rows_check(checked, good.rows, bad.rows, row_count(raw))
 
     return validated_partition
 
 
-def _rows_check(key: dg.AssetKey, good: int, bad: int, found: int) -> dg.AssetCheckResult:
-    return dg.AssetCheckResult(
-        check_name="rows",
-        asset_key=key,
-        passed=good + bad == found and good > 0,
-        metadata={
-            "rows_raw": found,
-            "rows_validated": good,
-            "rows_quarantined": bad,
-            "share_quarantined": bad / max(found, 1),
-        },
+def source_change(table: Table, store: Store, partition: str) -> "SchemaChange":
+    """What changed in the source's columns since the partition before, as far as one is stored."""
+    from ml_assets.core.schema_change import schema_change
+    from ml_assets.resources.sources.describing import source_columns
+
+    raw = table.key("raw")
+    before = next((p for p in table.keys_before(partition) if store.path(raw, p).exists()), None)
+    return schema_change(
+        source_columns(store.path(raw, partition)),
+        source_columns(store.path(raw, before)) if before else None,
+        before,
     )
+
+
+def refuse(table: Table, partition: str, change: "SchemaChange") -> None:
+    """Raise a ContractError if the source's columns changed in a way that `quality` refuses."""
+    from ml_assets.core.errors import ContractError
+    from ml_assets.core.quality import refusals
+
+    if found := refusals(change, table.config.quality.limits):
+        raise ContractError(
+            f"schema_changed: partition {partition} of {table.key('raw').to_user_string()}",
+            found=found,
+            expected=f"the columns of {change.since}",
+            cure=f"correct the source, or say `ignore` there in the defs.yaml of {table.name}; what was validated "
+            "before stays as it is",
+        )

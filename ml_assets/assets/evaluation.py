@@ -55,7 +55,7 @@ def evaluation(pipeline: Pipeline) -> dg.AssetsDefinition:
         manifest = Manifest.from_json(training_set)
         holdout = manifest.rows(by_partition(features, context.partition_key), "holdout")
         bundle = models.load(candidate["bundle"])
-        champion = champion_for(ledger.events(pipeline.name), manifest.split.holdout.start)
+        champion = champion_for(ledger.events(pipeline.name), manifest.split.unseen_from)
         predictions = contenders_on(
             holdout,
             candidate=bundle,

@@ -1,12 +1,14 @@
 """What every asset tells about itself in the UI: rows, columns, hashes."""
 
 import warnings
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import dagster as dg
 
 from ml_assets.assets.frames import LazyFrame
-from ml_assets.resources.storage import Staged, record_version
+from ml_assets.resources.materializations import MADE_FROM
+from ml_assets.resources.storage import Staged, Store, record_version
 
 PREVIEW_ROWS = 10
 SHOWN_DIGITS = 4
@@ -46,6 +48,17 @@ def _column(name: str, dtype: str, contract: "ContractColumn | None") -> dg.Tabl
     )
 
 
+def made_from(store: Store, read: Mapping[dg.AssetKey, Sequence[str]]) -> dict[str, Any]:
+    """Metadata that says from which content of which partitions something was made.
+
+    Args:
+        store: where they are.
+        read: asset -> partitions.
+    """
+    told = {key.to_user_string(): {p: store.sha256(key, p) for p in partitions} for key, partitions in read.items()}
+    return {MADE_FROM: told}
+
+
 def record_output(record: dict[str, Any], metadata: dict[str, Any]) -> dg.Output[dict[str, Any]]:
     """A JSON record; the hash of its canonical text is its data version."""
     return _versioned(record, record_version(record), metadata)
@@ -69,9 +82,24 @@ def _readable(value: Any) -> Any:
     return round(value, SHOWN_DIGITS) if isinstance(value, float) else value
 
 
+def table_of(rows: Sequence[Mapping[str, Any]]) -> dg.MetadataValue:
+    """A small table in the UI; the columns are those of the first row."""
+    names = list(rows[0]) if rows else []
+    records = [dg.TableRecord({name: _cell(row.get(name)) for name in names}) for row in rows]
+    types = {name: next((type(r[name]).__name__ for r in rows if r.get(name) is not None), "str") for name in names}
+    return dg.MetadataValue.table(
+        records=records, schema=dg.TableSchema(columns=[dg.TableColumn(name, types[name]) for name in names])
+    )
+
+
 def frame_preview(frame: LazyFrame, rows: int = PREVIEW_ROWS) -> dg.MetadataValue:
     """The first rows as a table in the UI."""
+    import polars as pl
+
     head = frame.head(rows).collect()
+    # Times beyond the year 9999 are none in Python, and polars stops the process's thread over their text.
+    times = [name for name, dtype in head.schema.items() if isinstance(dtype, pl.Datetime)]
+    head = head.with_columns(pl.when(pl.col(name).dt.year().is_between(1, 9999)).then(pl.col(name)) for name in times)
     records = [
         dg.TableRecord({name: _cell(value) for name, value in row.items()}) for row in head.iter_rows(named=True)
     ]

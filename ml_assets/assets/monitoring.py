@@ -6,7 +6,7 @@ import dagster as dg
 
 from ml_assets.assets.automation import FOLLOWS_ITS_INPUTS
 from ml_assets.assets.frames import LazyFrame
-from ml_assets.assets.metadata import record_output
+from ml_assets.assets.metadata import made_from, record_output
 from ml_assets.core.releases import champions
 from ml_assets.partitions import windows_through
 from ml_assets.problem import Pipeline
@@ -52,7 +52,8 @@ def performance(pipeline: Pipeline) -> dg.AssetsDefinition:
         record = {**measured.to_json(), "partition": window.key}
         shown = {f"{evaluation.metric}_{who}": of[evaluation.metric] for who, of in measured.metrics.items()}
         picture = reports.picture(key, window.key, "trend", trend(pipeline, store, ledger, record))
-        return record_output(record, {**shown, "rows_mature": measured.rows_mature, **picture})
+        read = made_from(store, {pipeline.key(noun): [window.key] for noun in ("features", "predictions")})
+        return record_output(record, {**shown, "rows_mature": measured.rows_mature, **picture, **read})
 
     return performance_partition
 

@@ -6,7 +6,7 @@ import dagster as dg
 
 from ml_assets.assets.automation import follows_its_inputs_and
 from ml_assets.assets.frames import LazyFrame
-from ml_assets.assets.metadata import frame_preview, table_output
+from ml_assets.assets.metadata import frame_preview, made_from, table_output
 from ml_assets.core.releases import champion_for, champions
 from ml_assets.problem import Pipeline
 from ml_assets.resources.ledger import Ledger
@@ -36,10 +36,11 @@ def predictions(pipeline: Pipeline) -> dg.AssetsDefinition:
         from ml_assets.core.scoring import no_scores, score
 
         events = ledger.events(pipeline.name)
+        source = made_from(store, {pipeline.key("features"): [context.partition_key]})
         champion = champion_for(events, pipeline.table.window(context.partition_key).start)
         if champion is None:
             [staged] = store.stage(no_scores().lazy())
-            return table_output(staged, {"champion": NO_CHAMPION})
+            return table_output(staged, {"champion": NO_CHAMPION, **source})
         scores = score(
             features.collect(engine="streaming"),
             champion=models.load(champion.bundle),
@@ -48,6 +49,6 @@ def predictions(pipeline: Pipeline) -> dg.AssetsDefinition:
         )
         [staged] = store.stage(scores.lazy())
         shown = {"bundle": champion.bundle, "as_of": champion.as_of, "sample": frame_preview(scores.lazy())}
-        return table_output(staged, shown)
+        return table_output(staged, shown | source)
 
     return predictions_partition

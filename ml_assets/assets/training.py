@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -12,6 +13,7 @@ from ml_assets.problem import Pipeline
 from ml_assets.resources.models import Models
 from ml_assets.resources.reports import Reports
 from ml_assets.resources.storage import Store
+from ml_assets.resources.versioning import Versions
 
 if TYPE_CHECKING:
     from ml_assets.core.bundle import Bundle
@@ -19,40 +21,82 @@ if TYPE_CHECKING:
     from ml_assets.core.training import TrainedModel
 
 LOG_EVERY = 50
+VERSIONING_POOL = "ml_assets_versioning"
+"""Dagster's pool for steps that call DVC: its limit is 1, see dagster.yaml."""
 
 
 def training_set(pipeline: Pipeline) -> dg.AssetsDefinition:
     """`<p>/training_set`: the manifest of partitions and rows as of the end of a partition."""
-    features_key = pipeline.key("features")
+    key, features_key = pipeline.key("training_set"), pipeline.key("features")
+    versioned = pipeline.config.versioning == "dvc"
 
     @dg.asset(
-        key=pipeline.key("training_set"),
+        key=key,
         ins={"features": dg.AssetIn(key=features_key, partition_mapping=pipeline.learning_window)},
         description="Exactly which feature partitions and rows a model may learn from, validate on and be judged by.",
         group_name="training",
         kinds={"json"},
         partitions_def=pipeline.table.partitions,
         io_manager_key="records",
+        pool=VERSIONING_POOL if versioned else None,
+        check_specs=[
+            dg.AssetCheckSpec(
+                "sound",
+                asset=key,
+                description="No row or group is in two parts, every label was known in time, and nothing is later "
+                "than the as-of time or within the embargo.",
+            )
+        ],
     )
-    def training_set_as_of(context: dg.AssetExecutionContext, store: Store, features: LazyFrame) -> dg.Output[Any]:
+    def training_set_as_of(
+        context: dg.AssetExecutionContext, store: Store, versions: Versions, features: LazyFrame
+    ) -> Iterator[dg.Output[Any] | dg.AssetCheckResult]:
         from ml_assets.core.manifest import make_manifest
 
         history = by_partition(features, context.partition_key)
+        windows = [pipeline.table.window(key) for key in history]
         manifest = make_manifest(
             history,
-            windows=[pipeline.table.window(key) for key in history],
+            windows,
             digests={key: store.sha256(features_key, key) for key in history},
-            validation=pipeline.config.model.validation,
-            holdout=pipeline.config.evaluation.holdout,
-            embargo=pipeline.config.evaluation.embargo,
+            split=pipeline.config.split_over(windows),
             min_rows=pipeline.config.model.min_rows,
         )
-        return record_output(
-            manifest.to_json(),
-            {f"rows_{part}": n for part, n in manifest.counts.rows.items()} | {"partitions": list(history)},
-        )
+        if versioned:
+            manifest = replace(manifest, versions=version(features_key, manifest, store, versions, context.log.info))
+        rows = {f"rows_{part}": n for part, n in manifest.counts.rows.items()}
+        shown = {"partitions": list(history), "versioned_by": "DVC" if versioned else "nothing: versioning is off"}
+        yield record_output(manifest.to_json(), {**rows, **shown})
+        yield sound(key, manifest, history)
 
     return training_set_as_of
+
+
+def version(
+    features_key: dg.AssetKey, manifest: "Manifest", store: Store, versions: Versions, tell: Callable[[str], None]
+) -> dict[str, dict[str, Any]]:
+    """Keep the content of the manifest's partitions, whatever becomes of them in the store."""
+    names = {f"{'/'.join(features_key.path)}/{p}": p for p in manifest.partitions}
+    pointers = versions.add(
+        {name: store.path(features_key, p) for name, p in names.items()},
+        {name: manifest.partitions[p] for name, p in names.items()},
+        tell,
+    )
+    return {names[name]: pointer.to_json() for name, pointer in pointers.items()}
+
+
+def sound(key: dg.AssetKey, manifest: "Manifest", history: Mapping[str, LazyFrame]) -> dg.AssetCheckResult:
+    """Whether the rows of all parts may be learnt from and judged by; faults are counted, and what was left out."""
+    from ml_assets.core.soundness import faults_of
+    from ml_assets.core.split import PARTS
+
+    faults = faults_of({part: manifest.scan(history, part) for part in PARTS}, manifest.split)
+    found = {fault: sum(places.values()) for fault, places in faults.items()}
+    counts = {f"rows_{part}": n for part, n in manifest.counts.rows.items()}
+    left_out = {f"left_out_immature_{part}": n for part, n in manifest.counts.immature.items()}
+    return dg.AssetCheckResult(
+        check_name="sound", asset_key=key, passed=not any(found.values()), metadata={**found, **counts, **left_out}
+    )
 
 
 def candidate(pipeline: Pipeline) -> dg.AssetsDefinition:
@@ -105,6 +149,7 @@ def candidate(pipeline: Pipeline) -> dg.AssetsDefinition:
                 f"validation_{trained.loss}": trained.validation_curve[trained.best_iteration - 1],
                 "rows_trained": manifest.counts.rows["train"],
                 "training_seconds": seconds,
+                "learnt_from": learnt_from(context.instance, features_key, manifest),
                 **reports.picture(key, manifest.as_of, "learning_curve", curve),
                 **reports.picture(key, manifest.as_of, "importance", importance(trained.importances)),
             },
@@ -114,18 +159,29 @@ def candidate(pipeline: Pipeline) -> dg.AssetsDefinition:
     return candidate_as_of
 
 
+def learnt_from(instance: dg.DagsterInstance, features_key: dg.AssetKey, manifest: "Manifest") -> dg.MetadataValue:
+    """Links from every partition of the learning window back to the source's files and their SHA-256."""
+    from ml_assets.core.lineage import as_markdown
+    from ml_assets.resources.lineage import chains
+
+    return dg.MetadataValue.md(as_markdown(chains(instance, features_key, manifest.partitions)))
+
+
 def train(
     pipeline: Pipeline, manifest: "Manifest", history: Mapping[str, LazyFrame], log: Callable[[str], None]
 ) -> "tuple[TrainedModel, Bundle]":
     """Train on the manifest's rows; progress goes to the run's log."""
     from ml_assets.core.bundle import Bundle
+    from ml_assets.core.soundness import require_sound
     from ml_assets.core.training import train_lightgbm
 
     model = pipeline.config.model
-    rows = manifest.rows(history, "train")
+    rows, stopping = manifest.rows(history, "train"), manifest.rows(history, "validation")
+    judging = manifest.scan(history, "holdout")
+    require_sound({"train": rows, "validation": stopping, "holdout": judging}, manifest.split)
     trained = train_lightgbm(
         rows,
-        manifest.rows(history, "validation"),
+        stopping,
         features=pipeline.features,
         params=model.training_params(),
         seed=model.seed,

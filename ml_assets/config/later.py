@@ -11,14 +11,6 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Quality(_Section):
-    """Limits on a partition of a table (level 2)."""
-
-    max_quarantined: float | None = Field(default=None, ge=0, le=1, description="Largest share of quarantined rows.")
-    min_rows: int | None = Field(default=None, ge=0, description="Fewest rows of a partition.")
-    new_columns: Literal["ignore", "refuse"] = Field(default="ignore", description="What to do with unknown columns.")
-
-
 class Monitoring(_Section):
     """Drift and performance monitoring (level 2)."""
 
@@ -87,7 +79,6 @@ class Ensemble(_Section):
 
 
 UNBUILT: dict[str, str] = {
-    "quality": "limits on the quality of a table",
     "monitoring": "drift and performance monitoring",
     "retraining": "automatic retraining",
     "tuning": "hyperparameter tuning",

@@ -1,8 +1,9 @@
 """The attributes of `ml_assets.components.Pipeline`."""
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from ml_assets.config.later import (
     Ensemble,
@@ -16,6 +17,10 @@ from ml_assets.config.later import (
 from ml_assets.config.table import NAME, REFERENCE
 from ml_assets.core.errors import ConfigError
 from ml_assets.core.parameters import ModelParams, Objective
+from ml_assets.core.windows import Window
+
+if TYPE_CHECKING:
+    from ml_assets.core.split import Split
 
 
 class Label(BaseModel):
@@ -64,10 +69,11 @@ class Model(BaseModel):
     validation: float = Field(
         default=0.33,
         gt=0,
-        description="Newest learning rows kept for early stopping, in partitions of event time.",
+        description="Newest learning rows kept for early stopping, in partitions of event time; split by group or at "
+        "random: rows kept for it, as many partitions' share of the window.",
     )
     min_rows: int = Field(default=500, ge=1, description="Rows for training below which training is refused.")
-    seed: int = Field(default=0, ge=0, description="Seed of everything random in training.")
+    seed: int = Field(default=0, ge=0, description="Seed of everything random in training, and of splits by chance.")
     threads: int = Field(
         default=1, ge=1, description="Threads that LightGBM may use; the bundle does not depend on it."
     )
@@ -105,13 +111,44 @@ class Evaluation(BaseModel):
     holdout: float = Field(
         default=0.33,
         gt=0,
-        description="Newest rows no model has seen, for evaluation, in partitions of event time.",
+        description="Newest rows no model has seen, for evaluation, in partitions of event time; split by group or at "
+        "random: rows kept for it, as many partitions' share of the window.",
     )
     embargo: float = Field(
         default=0.0,
         ge=0,
-        description="Gap before validation and before holdout, in partitions of event time.",
+        description="Gap before validation and before holdout, in partitions of event time; only where split by time.",
     )
+    split: Literal["time", "group", "random"] = Field(
+        default="time",
+        description="How rows are divided into training, validation and holdout: newest rows judge; all rows with "
+        "the same value of `group` stay together; or each row by itself.",
+    )
+    group: str | None = Field(
+        default=None,
+        description="Column of the validated table or feature whose rows stay together; only with split: group.",
+    )
+
+    @model_validator(mode="after")
+    def _split_of_its_kind(self) -> "Evaluation":
+        wrong = []
+        if self.split == "group" and self.group is None:
+            wrong.append("split: group without evaluation.group; expected the column whose rows stay together")
+        if self.split != "group" and self.group is not None:
+            wrong.append(f"group: {self.group}, which split: {self.split} does not use; remove it or say split: group")
+        if self.split != "time" and self.embargo > 0:
+            wrong.append(
+                f"embargo: {self.embargo:g}, but with split: {self.split} all parts lie side by side in time and no "
+                "gap can be kept; remove it or say split: time"
+            )
+        if wrong:
+            raise ValueError("; ".join(wrong))
+        return self
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """Columns or features that the features table stores beside, for slices and for splits by group."""
+        return tuple(dict.fromkeys((*self.slices, *(() if self.group is None else (self.group,)))))
 
 
 class PipelineConfig(BaseModel):
@@ -131,10 +168,20 @@ class PipelineConfig(BaseModel):
     evaluation: Evaluation = Field(default_factory=Evaluation, description="How a candidate is judged (level 2).")
     monitoring: Monitoring | None = Field(default=None, description="Drift and performance monitoring (level 2).")
     retraining: Retraining | None = Field(default=None, description="When to retrain (level 2).")
+    versioning: Literal["dvc", "off"] | bool = Field(
+        default="dvc",
+        description="Whether the partitions a model learns from are kept by DVC, so that `ml-assets restore` brings "
+        "them back: dvc or off.",
+    )
     tuning: Tuning | None = Field(default=None, description="Search for parameters (level 3).")
     rollout: Rollout | None = Field(default=None, description="How a promoted bundle takes traffic (level 4).")
     models: tuple[NamedModel, ...] | None = Field(default=None, description="Several models in place of one (level 5).")
     ensemble: Ensemble | None = Field(default=None, description="How several models answer as one (level 5).")
+
+    @field_validator("versioning")
+    @classmethod
+    def _yaml_reads_off_as_false(cls, value: str | bool) -> str:
+        return value if isinstance(value, str) else "dvc" if value else "off"
 
     @model_validator(mode="after")
     def _only_what_is_built(self) -> "PipelineConfig":
@@ -146,3 +193,30 @@ class PipelineConfig(BaseModel):
                 f"embargoes take {needed:g} of them; expected a longer window or shorter validation and holdout"
             )
         return self
+
+    def split_over(self, windows: "Sequence[Window]") -> "Split":
+        """How rows of a learning window are divided.
+
+        Args:
+            windows: partitions to learn from, oldest first, at least one; the last is the as-of partition.
+
+        Raises:
+            TrainingError: it leaves nothing to train on.
+        """
+        lengths = {"validation": self.model.validation, "holdout": self.evaluation.holdout}
+        if self.evaluation.split == "time":
+            from ml_assets.core.time_split import time_split
+
+            return time_split(windows, **lengths, embargo=self.evaluation.embargo)
+        from ml_assets.core.share_split import ShareSplit
+
+        # Of the whole window, also where it is not full yet: a row is in the same part as of every partition.
+        shares = {part: length / self.model.window for part, length in lengths.items()}
+        return ShareSplit(
+            kind=self.evaluation.split,
+            **shares,
+            seed=self.model.seed,
+            start=windows[0].start,
+            as_of=windows[-1].end,
+            group=self.evaluation.group,
+        )

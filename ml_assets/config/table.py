@@ -1,13 +1,17 @@
 """The attributes of `ml_assets.components.Table`. What a source may say is beside the sources."""
 
 from datetime import date, datetime, time
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from ml_assets.config.later import Quality, refuse_unbuilt
 from ml_assets.partitions import Cadence
 from ml_assets.resources.sources.interface import SourceConfig
 
+if TYPE_CHECKING:
+    from ml_assets.core.quality import Limits
+
+Policy = Literal["ignore", "refuse"]
 NAME = r"^[a-z][a-z0-9_]*$"
 REFERENCE = r"^[A-Za-z_][A-Za-z0-9_]*:[A-Za-z_][A-Za-z0-9_]*$"
 
@@ -41,6 +45,44 @@ class Partitions(BaseModel):
         return None if self.end is None else datetime.combine(self.end, time())
 
 
+class Quality(BaseModel):
+    """What a partition may look like: its checks say what exceeds these limits, and a refused change stops it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    max_quarantined: float = Field(
+        default=0.1, ge=0, le=1, description="Largest share of quarantined rows; more is an error of the check volume."
+    )
+    max_broken: float = Field(
+        default=0.05, ge=0, le=1, description="Largest share of rows that break any one rule; more is a warning."
+    )
+    min_rows: int = Field(default=1, ge=0, description="Fewest rows of a partition; fewer is an error.")
+    max_row_change: float = Field(
+        default=3.0,
+        gt=1,
+        description="How many times more, or fewer, rows than the median of recent partitions; beyond is a warning.",
+    )
+    recent: int = Field(default=12, ge=1, description="Partitions before that trends and the median are taken from.")
+    keys_across: int = Field(
+        default=12,
+        ge=0,
+        description="Partitions before and after in which no key may be found again; 0: each by itself. Keys that "
+        "hold the event time can't repeat elsewhere and cost nothing.",
+    )
+    new_columns: Policy = Field(default="ignore", description="A column of the source appears: ignore or refuse.")
+    missing_columns: Policy = Field(
+        default="ignore", description="A column of the source that the contract does not require disappears."
+    )
+    changed_types: Policy = Field(default="ignore", description="A column of the source changes its type.")
+
+    @property
+    def limits(self) -> "Limits":
+        """As the rules that decide take them."""
+        from ml_assets.core.quality import Limits
+
+        return Limits(**self.model_dump(exclude={"recent", "keys_across"}))
+
+
 class TableConfig(BaseModel):
     """One stream of rows with event times: where it comes from, its contract, its partitions."""
 
@@ -59,9 +101,4 @@ class TableConfig(BaseModel):
         pattern=REFERENCE,
         description="The pandera model every validated row keeps, as `file:Class` of a file beside this one.",
     )
-    quality: Quality | None = Field(default=None, description="Limits on what a partition may look like (level 2).")
-
-    @model_validator(mode="after")
-    def _only_what_is_built(self) -> "TableConfig":
-        refuse_unbuilt(self)
-        return self
+    quality: Quality = Field(default_factory=Quality, description="Limits on what a partition may look like (level 2).")

@@ -7,6 +7,7 @@ bytes.
 
 import math
 import re
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from statistics import median
 from typing import Any
@@ -48,7 +49,12 @@ def render(summary: Summary, *, graph_url_hint: str) -> str:
         "live": _live(summary),
         "trained": {t.bundle: t for t in summary.trainings},
         "reasons": reasons,
-        "heat": _heat(summary),
+        "heat": _heat([(p.rows_raw, p.quarantine_reasons) for p in summary.partitions]),
+        "by_reason": [(p.partition, p.rows_quarantined, p.quarantine_reasons) for p in summary.partitions],
+        "missing": summary.missing_values(),
+        "by_column": [(p.partition, p.rows_validated, p.missing_values) for p in summary.partitions],
+        "missing_heat": _heat([(p.rows_validated, p.missing_values) for p in summary.partitions]),
+        "changes": [(p.partition, change) for p in summary.partitions for change in p.schema_changes],
         "errors": error_chart(summary, naive=naive, figure=figure),
         "rows": rows_chart(summary),
         "width": WIDTH,
@@ -113,13 +119,14 @@ def _live(summary: Summary) -> TrainingSummary | None:
     return next((t for t in reversed(summary.trainings) if t.decision == "promote"), None)
 
 
-def _heat(summary: Summary) -> dict[tuple[int, str], str]:
-    """Shade of (partition, reason), 0 to 1: root of its share of the rows, relative to the greatest share."""
+def _heat(partitions: Sequence[tuple[int, Mapping[str, int]]]) -> dict[tuple[int, str], str]:
+    """Shade of (partition, name), 0 to 1: root of its share of the rows, relative to the greatest share.
+
+    Args:
+        partitions: rows of each, and name → how many of them.
+    """
     share = {
-        (i, reason): n / p.rows_raw
-        for i, p in enumerate(summary.partitions)
-        for reason, n in p.quarantine_reasons.items()
-        if n and p.rows_raw
+        (i, name): n / rows for i, (rows, counts) in enumerate(partitions) for name, n in counts.items() if n and rows
     }
     greatest = max(share.values(), default=1.0)
     return {place: f"{math.sqrt(s / greatest):.2f}" for place, s in share.items()}

@@ -8,7 +8,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import ClassVar, Literal, Self
 
 from ml_assets.core.errors import MLAssetsError
@@ -41,6 +41,8 @@ class PartitionSummary:
         metric_naive: error of the naive baseline.
         drift_verdict: `stable`, `drifted`, `not_enough_rows`; None where no report was made.
         drifted_features: names, the farthest from the reference first.
+        missing_values: column → validated rows in which it is missing.
+        schema_changes: what changed in the source's columns since the partition before, in words.
     """
 
     __pydantic_config__: ClassVar = _STRICT
@@ -56,6 +58,8 @@ class PartitionSummary:
     metric_naive: float | None
     drift_verdict: str | None
     drifted_features: list[str]
+    missing_values: dict[str, int] = field(default_factory=dict)
+    schema_changes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         rows = {"rows_raw": self.rows_raw, "rows_validated": self.rows_validated}
@@ -63,7 +67,8 @@ class PartitionSummary:
         metrics = {"metric": self.metric, "metric_never_retrained": self.metric_never_retrained}
         metrics["metric_naive"] = self.metric_naive
         reasons = {f"quarantine_reasons.{rule}": n for rule, n in self.quarantine_reasons.items()}
-        _check(f"partition {self.partition}", rows | reasons, metrics)
+        missing = {f"missing_values.{column}": n for column, n in self.missing_values.items()}
+        _check(f"partition {self.partition}", rows | reasons | missing, metrics)
 
     def accounted(self) -> bool:
         """Whether every row that landed is either validated or quarantined."""
@@ -183,6 +188,13 @@ class Summary:
     def accounted(self) -> bool:
         """Whether raw = validated + quarantined holds in every partition, not in the total only."""
         return not self.unaccounted()
+
+    def missing_values(self) -> dict[str, int]:
+        """Column → validated rows in which it is missing, in all partitions, most first."""
+        total: Counter[str] = Counter()
+        for p in self.partitions:
+            total.update(p.missing_values)
+        return dict(sorted(total.items(), key=lambda item: (-item[1], item[0])))
 
     def quarantine_reasons(self) -> dict[str, int]:
         """Broken rule → rows that broke it in all partitions, the most frequent first, then by name."""

@@ -11,10 +11,17 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from ml_assets.core.errors import BundleError
 from ml_assets.resources.storage import is_remote
 
 if TYPE_CHECKING:
     from ml_assets.core.bundle import Bundle
+
+
+DIGITS = 64
+"""Of a SHA-256 in hexadecimal."""
+
+SHORTEST_PREFIX = 6
 
 
 class Models(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -36,6 +43,26 @@ class Models(dg.ConfigurableResource):  # type: ignore[type-arg]
             for file in sorted(folder.iterdir()):
                 base.fs.put_file(str(file), (base / folder.name / file.name).path)
             return folder.name
+
+    def named(self, version: str) -> "Bundle":
+        """The bundle whose SHA-256 starts so, verified.
+
+        Raises:
+            BundleError: there is none, or several; or it is damaged.
+        """
+        from upath import UPath
+
+        base = UPath(self.root)
+        kept = sorted(p.name for p in base.iterdir() if len(p.name) == DIGITS) if base.exists() else []
+        found = [sha256 for sha256 in kept if sha256.startswith(version.lower())]
+        if len(found) != 1 or len(version) < SHORTEST_PREFIX:
+            raise BundleError(
+                f"model {version!r}",
+                found=[f"{len(found)} bundles in {self.root} whose SHA-256 starts so", *found[:5]],
+                expected=f"at least {SHORTEST_PREFIX} characters with which one of them starts",
+                cure="copy the version from the champion's or the candidate's page, or from report.html",
+            )
+        return self.load(found[0])
 
     def load(self, sha256: str) -> "Bundle":
         """The bundle of that hash, verified; kept in memory, since a hash never changes its meaning.

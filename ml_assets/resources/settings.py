@@ -4,6 +4,8 @@ The only module that reads the environment. Each root may be moved alone; `ML_AS
 """
 
 import os
+import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,13 +16,20 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True)
 class Settings:
-    """Every root. A path or an fsspec URL (`s3://bucket/prefix`), the ledger an SQLAlchemy URL."""
+    """Every root. A path or an fsspec URL (`s3://bucket/prefix`), the ledger an SQLAlchemy URL; `dvc` is a command."""
 
     data: Path
     store: str
     models: str
     reports: str
     ledger: str
+    dvc_remote: str
+    dvc: str
+
+    @property
+    def versions(self) -> str:
+        """Where DVC keeps its cache and pointers: a local folder."""
+        return str(self.data / "versions")
 
     @property
     def dagster_home(self) -> Path:
@@ -32,7 +41,9 @@ def settings() -> Settings:
     """The settings of this process.
 
     `ML_ASSETS_DATA` (default: `data` in the repository), and to move one root alone `ML_ASSETS_STORE`,
-    `ML_ASSETS_MODELS`, `ML_ASSETS_REPORTS` (paths or fsspec URLs), `ML_ASSETS_LEDGER` (SQLAlchemy URL).
+    `ML_ASSETS_MODELS`, `ML_ASSETS_REPORTS` (paths or fsspec URLs), `ML_ASSETS_LEDGER` (SQLAlchemy URL),
+    `ML_ASSETS_DVC_REMOTE` (a folder or any URL that DVC knows). `ML_ASSETS_DVC` is the dvc executable; absent, the
+    one that `make setup` installs.
     """
     data = Path(os.environ.get("ML_ASSETS_DATA") or REPOSITORY / "data").expanduser().resolve()
     return Settings(
@@ -41,7 +52,15 @@ def settings() -> Settings:
         models=_root("ML_ASSETS_MODELS", data / "models"),
         reports=_root("ML_ASSETS_REPORTS", data / "reports"),
         ledger=os.environ.get("ML_ASSETS_LEDGER") or f"sqlite:///{data / 'ledger.db'}",
+        dvc_remote=_root("ML_ASSETS_DVC_REMOTE", data / "dvc-remote"),
+        dvc=os.environ.get("ML_ASSETS_DVC") or _dvc(),
     )
+
+
+def _dvc() -> str:
+    """The dvc beside this environment, which `make setup` installs, or else the one on the path."""
+    beside = Path(sys.prefix).with_name(".venv-dvc") / "bin" / "dvc"
+    return str(beside) if beside.exists() else shutil.which("dvc") or str(beside)
 
 
 def _root(variable: str, default: Path) -> str:

@@ -44,6 +44,20 @@ class Staged:
         """Size of the file."""
         return self.path.stat().st_size
 
+    def nulls(self) -> dict[str, int]:
+        """Missing values of each column that has some, from the file's statistics."""
+        import pyarrow.parquet as pq
+
+        metadata = pq.read_metadata(self.path)
+        groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
+        found: dict[str, int] = {}
+        for group in groups:
+            for i in range(group.num_columns):
+                column = group.column(i)
+                nulls = column.statistics.null_count if column.statistics else 0
+                found[column.path_in_schema] = found.get(column.path_in_schema, 0) + (nulls or 0)
+        return {name: n for name, n in found.items() if n}
+
     def scan(self) -> "pl.LazyFrame":
         """The frame, before it moves to its place."""
         import polars as pl

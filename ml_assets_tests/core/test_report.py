@@ -286,6 +286,20 @@ def test_young_replay_says_what_is_missing() -> None:
     assert "No row broke a rule." in "".join(page(with_first(replay(1), quarantine_reasons={})).text)
 
 
+def test_missing_values_and_changed_columns_are_shown_by_partition() -> None:
+    told = with_first(
+        replay(2), missing_values={"passengers": 812, "vendor": 7}, schema_changes=["fee appeared: double"]
+    )
+    text = " ".join("".join(page(told).text).split())
+    section = text[text.index("What is missing") :]
+    assert "812" in section
+    assert section.index("passengers") < section.index("vendor")
+    assert f"{told.partitions[0].partition} fee appeared: double" in section
+    without = " ".join("".join(page(replay(2)).text).split())
+    assert "No value is missing in a validated row." in without
+    assert "The source’s columns changed" not in without
+
+
 def test_a_champion_never_replaced_made_no_difference() -> None:
     assert "no difference so far" in "".join(page(replay(13)).text)
     assert "no difference so far" not in "".join(page(replay()).text)

@@ -78,7 +78,7 @@ def test_json_comes_back_the_same_and_has_the_keys_programs_read() -> None:
     assert " ".join(document) == "pipeline source metric unit label partitions trainings seconds"
     assert " ".join(document["partitions"][0]) == (
         "partition rows_raw rows_validated rows_quarantined quarantine_reasons champion "
-        "metric metric_never_retrained metric_naive drift_verdict drifted_features"
+        "metric metric_never_retrained metric_naive drift_verdict drifted_features missing_values schema_changes"
     )
     assert " ".join(document["trainings"][0]) == (
         "as_of reason decision reasons bundle rows seconds holdout_metric holdout_metric_naive"
@@ -125,3 +125,5 @@ def test_numbers_that_are_no_figures_are_refused_where_they_arise(value: float) 
         replace(SUMMARY, seconds=value)
     with pytest.raises(ValueError, match=r"quarantine_reasons\.a = -1"):
         replace(FIRST, quarantine_reasons={"a": -1})
+    with pytest.raises(ValueError, match=r"missing_values\.a = -1"):
+        replace(FIRST, missing_values={"a": -1})

@@ -3,8 +3,8 @@
 import dagster as dg
 import pytest
 
-from ml_assets.resources import history
-from ml_assets.resources.history import latest
+from ml_assets.resources import materializations
+from ml_assets.resources.materializations import MADE_FROM, latest, recent, with_version
 
 # There is no other way to give a data version, and the assets give theirs so.
 pytestmark = pytest.mark.filterwarnings("ignore:Parameter `data_version` of initializer")
@@ -20,8 +20,9 @@ def assets(content: dict[str, str]) -> list[dg.AssetsDefinition]:
         return dg.Output(told, metadata={"said": told, "rows": 7}, data_version=dg.DataVersion(f"version of {told}"))
 
     @dg.asset(key=FEATURES, partitions_def=PARTITIONS, ins={"raw": dg.AssetIn(key=RAW)})
-    def features(raw: str) -> dg.Output[str]:
-        return dg.Output(raw, data_version=dg.DataVersion(f"features of {raw}"))
+    def features(context: dg.AssetExecutionContext, raw: str) -> dg.Output[str]:
+        read = {MADE_FROM: {"t/raw": {context.partition_key: f"version of {raw}"}}}
+        return dg.Output(raw, metadata=read, data_version=dg.DataVersion(f"features of {raw}"))
 
     @dg.asset(key=LONE)
     def lone() -> str:
@@ -61,31 +62,29 @@ def test_the_last_one_of_each_partition_counts(instance):
     assert made["a"].metadata["said"] == "three"
     assert made["a"].metadata["rows"] == 7
     assert made["a"].timestamp > made["b"].timestamp
-    assert made["a"].inputs == {}
 
 
 def test_it_is_known_what_a_partition_was_made_from(instance):
     make(instance, "a", "one", RAW, FEATURES)
-    make(instance, "b", "two", RAW, FEATURES)
-    raw, features = latest(instance, RAW), latest(instance, FEATURES)
-    assert list(features["a"].inputs) == ["t/raw"]
-    assert features["a"].was_made_from(RAW, raw["a"])
-    assert not features["a"].was_made_from(RAW, raw["b"])
-    assert not features["a"].was_made_from(LONE, raw["a"])
-
-    make(instance, "a", "changed", RAW)
-    raw, features = latest(instance, RAW), latest(instance, FEATURES)
-    assert not features["a"].was_made_from(RAW, raw["a"])
-    assert features["b"].was_made_from(RAW, raw["b"])
-
-    make(instance, "a", "changed", FEATURES)
-    assert latest(instance, FEATURES)["a"].was_made_from(RAW, raw["a"])
+    assert latest(instance, FEATURES)["a"].made_from == {"t/raw": {"a": "version of one"}}
+    assert latest(instance, RAW)["a"].made_from == {}
 
 
-def test_what_is_made_again_with_the_same_content_still_fits(instance):
-    make(instance, "a", "one", RAW, FEATURES)
-    make(instance, "a", "one", RAW)
-    assert latest(instance, FEATURES)["a"].was_made_from(RAW, latest(instance, RAW)["a"])
+def test_some_partitions_in_the_order_asked_for(instance):
+    for partition, content in (("a", "one"), ("b", "two"), ("c", "three"), ("a", "four")):
+        make(instance, partition, content, RAW)
+    made = recent(instance, RAW, ["c", "a", "z"])
+    assert [(p, m.metadata["said"]) for p, m in made.items()] == [("c", "three"), ("a", "four")]
+    assert recent(instance, RAW, []) == {}
+
+
+def test_a_materialization_is_found_by_its_content(instance):
+    for content in ("one", "two"):
+        make(instance, "a", content, RAW)
+    found = with_version(instance, RAW, "a", "version of one")
+    assert found.metadata["said"] == "one"
+    assert found.run_id
+    assert with_version(instance, RAW, "b", "version of one") is None
 
 
 def test_an_asset_without_partitions_has_none(instance):
@@ -104,6 +103,6 @@ def test_more_than_a_page(instance, monkeypatch):
         return fetch(key, limit=2, cursor=cursor)
 
     monkeypatch.setattr(instance, "fetch_materializations", small)
-    made = history.latest(instance, RAW)
+    made = materializations.latest(instance, RAW)
     assert len(pages) == 3
     assert {p: m.metadata["said"] for p, m in made.items()} == {"a": "five", "b": "two", "c": "four"}

@@ -1,0 +1,64 @@
+"""What follows new rows and new releases by itself."""
+
+import dagster as dg
+
+
+def test_the_data_side_follows_new_rows_once_and_a_release_in_the_newest_partition_only(world):
+    definitions = world.replay().definitions
+    newest, older = "2018-08", "2018-02"
+
+    def tick(cursor=None):
+        result = dg.evaluate_automation_conditions(
+            definitions, world.instance, asset_selection=dg.AssetSelection.assets(*AUTOMATED), cursor=cursor
+        )
+        asked = {(k.to_user_string(), p) for k in AUTOMATED for p in result.get_requested_partitions(k)}
+        return result.cursor, asked
+
+    def land(key: str, partition: str | None):
+        world.instance.report_runless_asset_event(
+            dg.AssetMaterialization(dg.AssetKey(key.split("/")), partition=partition)
+        )
+
+    cursor, asked = tick()
+    assert asked == set()
+    land("rides/raw", older)
+    cursor, asked = tick(cursor)
+    assert asked == {(k, older) for k in ("rides/validated", "rides/quarantine")}, "features look back into January"
+    cursor, asked = tick(cursor)
+    assert asked == set(), "the same rows are followed once"
+    land("rides/validated", older)
+    land("rides/quarantine", older)
+    cursor, asked = tick(cursor)
+    assert asked == set()
+    land("rides/raw", "2018-01")
+    cursor, asked = tick(cursor)
+    assert asked == {("rides/validated", "2018-01"), ("rides/quarantine", "2018-01"), *FOLLOWING}
+    for key in ("rides/validated", "rides/quarantine"):
+        land(key, "2018-01")
+    land("rides/raw", "2018-07")
+    for key in ("rides/validated", "rides/quarantine"):
+        land(key, "2018-07")
+    cursor, asked = tick(cursor)
+    for partition in (older, newest):
+        for key in ("rides/raw", "rides/validated", "rides/quarantine", "duration/features"):
+            land(key, partition)
+    cursor, asked = tick(cursor)
+    assert {p for k, p in asked if k == "duration/predictions"} == set(), "there is no champion yet"
+    land("duration/champion", None)
+    cursor, _ = tick(cursor)
+    for partition in (older, newest):
+        land("duration/predictions", partition)
+        land("duration/performance", partition)
+    cursor, _ = tick(cursor)
+    land("duration/champion", None)
+    cursor, asked = tick(cursor)
+    assert {p for k, p in asked if k == "duration/predictions"} == {newest}
+
+
+FOLLOWING = {("duration/features", "2018-01"), ("duration/features", "2018-02")}
+AUTOMATED = [
+    dg.AssetKey(k.split("/"))
+    for k in (
+        "rides/validated", "rides/quarantine", "duration/features", "duration/predictions", "duration/performance",
+    )
+]  # fmt: skip

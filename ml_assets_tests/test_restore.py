@@ -1,0 +1,148 @@
+"""Versions and lineage through the real graph: what a model learnt from is explained, overwritten, brought back."""
+
+import json
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+import pytest
+from click.testing import CliRunner
+
+from ml_assets.cli import main
+from ml_assets.core.releases import live
+from ml_assets.replay import Replay, RunFailed
+from ml_assets.resources.materializations import latest
+from ml_assets.resources.settings import REPOSITORY, settings
+from ml_assets.resources.sources.simulated import write_tlc_files
+
+DVC = REPOSITORY / ".venv-dvc/bin/dvc"
+needs_dvc = pytest.mark.skipif(not DVC.exists(), reason=f"no dvc at {DVC}; `make setup` installs it")
+FEATURES = dg.AssetKey(["duration", "features"])
+
+
+@pytest.fixture
+def trained(world, monkeypatch) -> Replay:
+    """A model that learnt from three months of files, on an instance that commands see, too."""
+    files = world.project.root / "files"
+    list(write_tlc_files(files, ["2018-01", "2018-02", "2018-03"], world.rows, 0))
+    source = {"kind": "files", "path": str(files / "yellow_tripdata_{year}-{month}.parquet")}
+    monkeypatch.setattr("ml_assets.explain.instance", lambda: Shared(world.instance))
+    monkeypatch.setattr("ml_assets.restore.instance", lambda: Shared(world.instance))
+    world.files, world.files_table = files, world.changed(world.table, source=source)
+    world.versioned = world.changed(world.pipeline, versioning="dvc")
+    replay = world.replay("2018-03", table=world.files_table, pipeline=world.versioned)
+    list(replay.steps())
+    return replay
+
+
+class Shared:
+    """The test's instance where a command opens and closes its own."""
+
+    def __init__(self, instance: dg.DagsterInstance) -> None:
+        self.instance = instance
+
+    def __enter__(self) -> dg.DagsterInstance:
+        return self.instance
+
+    def __exit__(self, *_: object) -> None:
+        """It is the test's to close."""
+
+
+def run(*arguments: str) -> str:
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def champion(replay: Replay) -> str:
+    return live(replay.ledger.events("duration")).bundle
+
+
+@needs_dvc
+def test_overwritten_training_data_comes_back_and_gives_the_same_bundle(world, trained):
+    model, store = champion(trained), trained.store
+    learnt_from = {k: store.sha256(FEATURES, k) for k in ("2018-01", "2018-02", "2018-03")}
+
+    list(write_tlc_files(world.files, ["2018-02"], world.rows, 1))
+    steps = [
+        (s.partition, s.what)
+        for s in world.replay("2018-03", table=world.files_table, pipeline=world.versioned).steps()
+    ]
+    assert ("2018-03", "train") in steps
+    overwritten = {k: store.sha256(FEATURES, k) for k in learnt_from}
+    assert overwritten["2018-02"] != learnt_from["2018-02"]
+    assert champion(trained) != model
+
+    told = json.loads(run("explain", "--model", model[:10], "--json"))
+    assert [c["stored"] for c in told["learnt_from"]] == [overwritten[k] == learnt_from[k] for k in learnt_from]
+
+    said = run("restore", "--model", model[:10])
+    assert "every SHA-256 is right" in said
+    assert {k: store.sha256(FEATURES, k) for k in learnt_from} == learnt_from
+    assert {k: m.data_version for k, m in latest(world.instance, FEATURES).items()} == learnt_from
+
+    job = trained.definitions.resolve_job_def("duration_train")
+    again = [dg.AssetKey(["duration", noun]) for noun in ("training_set", "candidate")]
+    assert job.execute_in_process(instance=world.instance, partition_key="2018-03", asset_selection=again).success
+    assert store.record(dg.AssetKey(["duration", "candidate"]), "2018-03")["bundle"] == model
+
+    # What was replaced is not lost either, and a folder of one's own leaves the store as it is.
+    folder = world.project.root / "back"
+    newer = champion(trained)
+    run("restore", "--model", newer, "--to", str(folder))
+    assert {p.stem for p in folder.rglob("*.parquet") if pl.read_parquet(p).height} == set(learnt_from)
+    assert {k: store.sha256(FEATURES, k) for k in learnt_from} == learnt_from
+    assert "0 of 3 partitions restored" in run("restore", "--model", model)
+
+    # The data side takes the store back to the present.
+    list(world.replay("2018-03", table=world.files_table, pipeline=world.versioned).steps())
+    assert {k: store.sha256(FEATURES, k) for k in learnt_from} == overwritten
+
+
+@needs_dvc
+def test_a_model_is_explained_back_to_the_files_and_their_hashes(world, trained):
+    import hashlib
+
+    told = json.loads(run("explain", "--model", champion(trained), "--json"))
+    assert [c["partition"] for c in told["learnt_from"]] == ["2018-01", "2018-02", "2018-03"]
+    for chain in told["learnt_from"]:
+        assert chain["known"]
+        [*_, validated] = chain["made_from"]
+        [raw] = validated["made_from"]
+        file = Path(raw["source"]["source"])
+        assert file.name == f"yellow_tripdata_{chain['partition']}.parquet"
+        assert hashlib.sha256(file.read_bytes()).hexdigest() == raw["source"]["sha256"]
+        for link in (chain, validated, raw):
+            key = dg.AssetKey(link["asset"].split("/"))
+            assert trained.store.sha256(key, link["partition"]) == link["sha256"]
+    # Features of March look back into February.
+    assert [v["partition"] for v in told["learnt_from"][2]["made_from"]] == ["2018-02", "2018-03"]
+
+    shown = latest(world.instance, dg.AssetKey(["duration", "candidate"]))["2018-03"].metadata["learnt_from"]
+    assert "yellow_tripdata_2018-01.parquet" in shown
+    assert "(/assets/rides/validated?partition=2018-02)" in shown
+    text = run("explain", "--model", champion(trained))
+    assert "kept by DVC" in text
+    assert text.count("yellow_tripdata_2018-03.parquet") == 1
+
+
+def test_without_dvc_training_says_what_to_do_and_goes_on_where_versioning_is_off(world, monkeypatch):
+    monkeypatch.setenv("ML_ASSETS_DVC", "/nowhere/dvc")
+    with pytest.raises(RunFailed) as caught:
+        list(world.replay("2018-03", pipeline=world.changed(world.pipeline, versioning="dvc")).steps())
+    said = str(caught.value)
+    assert "/nowhere/dvc" in said
+    assert "make setup" in said
+    assert "versioning: off" in said
+    list(world.replay("2018-03").steps())
+    [event] = world.replay("2018-03").ledger.events("duration")
+    refused = CliRunner().invoke(main, ["restore", "--model", event.facts["bundle"]])
+    assert refused.exit_code == 1
+    assert "trained with `versioning: off`" in refused.output
+
+
+def test_a_version_that_is_none_or_several_is_refused(tmp_path):
+    refused = CliRunner().invoke(main, ["explain", "--model", "abcdef", "--data", str(tmp_path)])
+    assert refused.exit_code == 1
+    assert "0 bundles" in refused.output
+    assert settings().data == tmp_path
