@@ -3,6 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 READY := .venv/.ready
 DVC_READY := .venv-dvc/.ready
+BENCH_READY := .venv-bench/.ready
 
 .PHONY: demo test dev bench lint clean setup slow
 
@@ -18,7 +19,7 @@ slow: setup
 dev: setup
 	$(BIN)/ml-assets dev $(ARGS)
 
-bench: setup
+bench: setup $(BENCH_READY)
 	$(BIN)/python -m benchmarks $(ARGS)
 
 lint: setup
@@ -28,7 +29,7 @@ lint: setup
 
 # Removes everything the commands made, the data of the embedded default included.
 clean:
-	rm -rf .venv .venv-dvc .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-dvc .venv-bench .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	git clean -fdXq data
 
 setup: $(READY) $(DVC_READY)
@@ -49,4 +50,12 @@ $(DVC_READY): requirements-dvc.lock
 	@rm -f $@
 	@$(PYTHON) -m venv --clear .venv-dvc
 	@.venv-dvc/bin/python -m pip install --quiet --require-hashes --no-deps -r requirements-dvc.lock
+	@touch $@
+
+# Libraries that are only measured against.
+$(BENCH_READY): benchmarks/requirements.lock
+	@echo "setting up .venv-bench (once)"
+	@rm -f $@
+	@$(PYTHON) -m venv --clear .venv-bench
+	@.venv-bench/bin/python -m pip install --quiet --require-hashes --no-deps -r benchmarks/requirements.lock
 	@touch $@

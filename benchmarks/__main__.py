@@ -1,10 +1,48 @@
-"""Run every benchmark and print its table."""
+"""Run the benchmarks and print their tables: `make bench`, `make bench ARGS="--rows 100000 --repetitions 1"`."""
 
+import argparse
+import os
+import platform
 import sys
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
 
-from benchmarks import data_path, loading
+from benchmarks import loading, month
+from benchmarks.sections import SECTIONS, report
 
-for module in (loading, data_path):
-    title, _, _ = (module.__doc__ or "").partition("\n")
-    sys.stdout.write(f"## {title}\n\n{module.main()}\n\n")
+
+def main() -> None:
+    """Parse the options and run."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--rows", type=int, default=3_000_000, help="rows of the simulated month (3,000,000)")
+    parser.add_argument("--repetitions", type=int, default=5, help="interleaved runs of each contender (5)")
+    parser.add_argument(
+        "--only", choices=["loading", *SECTIONS], action="append", help="a section; may be given more than once"
+    )
+    options = parser.parse_args()
+    wanted = options.only or ["loading", *SECTIONS]
+    libraries = ", ".join(f"{name} {version(name)}" for name in ("polars", "pandas", "pyarrow", "pandera", "duckdb"))
+    say(
+        f"{os.cpu_count()} cores, Python {platform.python_version()}, {libraries}. Medians of {options.repetitions} "
+        f"interleaved runs; ratios are to ml_assets, except for loading."
+    )
+    if "loading" in wanted:
+        say(f"## Loading the code location\n\n{loading.main(options.repetitions)}")
+    if sections := [SECTIONS[name] for name in SECTIONS if name in wanted]:
+        with tempfile.TemporaryDirectory(prefix="ml_assets_bench_") as scratch:
+            folder = Path(scratch)
+            month.make(folder, options.rows)
+            say(f"# A simulated month of {options.rows:,} rows, {month.described()}")
+            for section in sections:
+                say(report(section, folder, options.repetitions))
+
+
+def say(text: str) -> None:
+    """Print a block of Markdown at once, since the next one takes minutes."""
+    sys.stdout.write(text + "\n\n")
     sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -15,7 +15,7 @@ from ml_assets.resources.storage import Store
 if TYPE_CHECKING:
     from ml_assets.core.history import Earlier
 
-CHECKED_EVENTS = 20
+CHECKED_EVENTS = 10
 """Events whose history features are computed once more, each by a plain filter over the rows."""
 
 

@@ -1,4 +1,4 @@
-"""History features once more, by the letter of their definition: one event at a time, a plain filter over rows.
+"""History features once more, by the letter of their definition: for each event a plain filter over all rows.
 
 Slow and simple on purpose: what `history` computes for all events at once is compared with it on a sample, after
 every partition. It shares nothing with that computation but the declaration.
@@ -16,18 +16,16 @@ RELATIVE_TOLERANCE = 1e-9
 
 def as_defined(
     feature: HistoryFeature,
-    rows: pl.LazyFrame,
     event: Mapping[str, object],
     *,
     event_time: str,
     known_late: Mapping[str, str],
     complete_from: datetime,
-) -> float | None:
-    """The figure of one event.
+) -> pl.Expr:
+    """The figure of one event, as an expression over every row of its partition and of those before.
 
     Args:
         feature: what to compute.
-        rows: every row of the partition and of those before it, oldest partition first.
         event: the event's row.
         event_time: column of the event's time.
         known_late: columns known later than that -> the time column that says when.
@@ -35,25 +33,23 @@ def as_defined(
     """
     at = event[event_time]
     if not isinstance(at, datetime) or any(event[column] is None for column in feature.by):
-        return None
+        return pl.lit(None, pl.Float64)
     if at.replace(tzinfo=None) - feature.window_length - feature.delay_length < complete_from:
-        return None
+        return pl.lit(None, pl.Float64)
     when = pl.col(feature.known_when(event_time, known_late))
     known = pl.max_horizontal(when, event_time)
     counts = [pl.col(column) == pl.lit(event[column]) for column in feature.by]
     counts += [when.is_not_null(), known < at, known >= at - feature.window_length]
     counts.append(known - pl.col(event_time) <= feature.delay_length)
-    there = rows.filter(pl.all_horizontal(counts)).with_columns(known.alias("known"))
     if feature.value is None:
-        return float(there.select(pl.len()).collect().item())
-    values = there.select("known", value=pl.col(feature.value).cast(pl.Float64)).drop_nulls("value").collect()
-    if feature.how in ("count", "sum"):
-        return float(values.height if feature.how == "count" else values["value"].sum())
-    if values.is_empty():
-        return None
+        return pl.all_horizontal(counts).sum().cast(pl.Float64)
+    value = pl.col(feature.value).cast(pl.Float64)
+    there = pl.all_horizontal(*counts, value.is_not_null())
+    values = value.filter(there)
     if feature.how == "last":
-        return float(values.sort("known", maintain_order=True)["value"][-1])
-    return float(getattr(values["value"], feature.how)())
+        return values.sort_by(known.filter(there), maintain_order=True).last()
+    figure: pl.Expr = getattr(values, feature.how)()
+    return figure.cast(pl.Float64)
 
 
 def disagreements(
@@ -68,6 +64,8 @@ def disagreements(
 ) -> list[str]:
     """Where a features table differs from the definition, on events spread evenly over the partition.
 
+    One pass over the rows for all of them.
+
     Args:
         validated: rows of the partition.
         built: the features table made from it, row by row.
@@ -75,33 +73,31 @@ def disagreements(
         sample: events to look at.
         event_time, known_late, earlier: as of `history.history_columns`.
     """
-    if not features:
+    count = built.select(pl.len()).collect().item()
+    if not features or not count:
         return []
     needed = {event_time, *(f.known_when(event_time, known_late) for f in features)}
     needed |= {column for f in features for column in (*f.by, f.value) if column is not None}
+    read = sorted(needed)
     wall_clock = pl.col(event_time).dt.replace_time_zone(None)
-    before = [f.select(sorted(needed)).filter(wall_clock >= earlier.complete_from) for f in earlier.frames]
-    rows = pl.concat([*before, validated.select(sorted(needed))]).collect(engine="streaming").lazy()
-    count = built.select(pl.len()).collect().item()
+    before = [f.select(read).filter(wall_clock >= earlier.complete_from) for f in earlier.frames]
     step = max(1, -(-count // sample))
-    events = validated.select(sorted(needed)).gather_every(step, step // 2).collect()
-    figures = built.select(f.name for f in features).gather_every(step, step // 2).collect()
-    found = []
-    for event, figure in zip(events.iter_rows(named=True), figures.iter_rows(named=True), strict=True):
-        for feature in features:
-            wanted = as_defined(
-                feature,
-                rows,
-                event,
-                event_time=event_time,
-                known_late=known_late,
-                complete_from=earlier.complete_from,
-            )
-            if not _same(figure[feature.name], wanted):
-                found.append(
-                    f"{feature.name} of the event at {event[event_time]}: {figure[feature.name]}, not {wanted}"
-                )
-    return found
+    events = validated.select(read).gather_every(step, step // 2).collect()
+    found = built.select(f.name for f in features).gather_every(step, step // 2).collect()
+    asked = {
+        (i, feature.name): as_defined(
+            feature, event, event_time=event_time, known_late=known_late, complete_from=earlier.complete_from
+        )
+        for i, event in enumerate(events.iter_rows(named=True))
+        for feature in features
+    }
+    rows = pl.concat([*before, validated.select(read)])
+    wanted = rows.select(e.alias(f"{i} {name}") for (i, name), e in asked.items()).collect(engine="streaming")
+    return [
+        f"{name} of the event at {events[event_time][i]}: {found[name][i]}, not {wanted[f'{i} {name}'][0]}"
+        for i, name in asked
+        if not _same(found[name][i], wanted[f"{i} {name}"][0])
+    ]
 
 
 def _same(found: float | None, wanted: float | None) -> bool:
