@@ -5,7 +5,7 @@ assets are built from these objects in `ml_assets.assets`.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
@@ -31,7 +31,7 @@ TABLE_NOUNS = ("raw", "validated", "quarantine")
 
 if TYPE_CHECKING:
     from ml_assets.core.contract import Contract
-    from ml_assets.core.features import Feature
+    from ml_assets.core.target_encoding import Declared
 
 
 @dataclass(frozen=True)
@@ -131,11 +131,24 @@ class Pipeline:
         return partitions_before(self.table.config.partitions.cadence, self.reach)
 
     @cached_property
-    def features(self) -> "Sequence[Feature]":
+    def features(self) -> "Sequence[Declared]":
         """The features; imports the user's features file."""
-        features: Sequence[Feature] = self.features_reference.load()
+        from ml_assets.core.history import HistoryFeature
+
+        declared: Sequence[Declared] = self.features_reference.load()
         require_columns(self._label_columns, {c.name for c in self.table.contract.columns}, self)
-        return features
+        event_time, late = self.table.config.event_time, self.known_late
+        # With every time written out, a declaration can be followed without the contract: a bundle keeps it so.
+        return [
+            replace(f, known_at=f.known_when(event_time, late)) if isinstance(f, HistoryFeature) else f
+            for f in declared
+        ]
+
+    @property
+    def known_late(self) -> dict[str, str]:
+        """Columns that are not known at the event's time -> the time column that says when they are."""
+        label = self.config.label
+        return {label.column: label.known_at, **self.table.contract.known_after(self.table.config.event_time)}
 
     @property
     def kept_columns(self) -> tuple[str, ...]:

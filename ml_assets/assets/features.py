@@ -55,10 +55,11 @@ def features(pipeline: Pipeline) -> dg.AssetsDefinition:
         from ml_assets.core.features import build_features, columns_among, look_ahead
         from ml_assets.core.history import HistoryFeature
         from ml_assets.core.history_check import disagreements
+        from ml_assets.core.target_encoding import divided
 
         rows, earlier = with_earlier(pipeline, context.partition_key, validated)
-        columns = columns_among(pipeline.features)
-        late = {label.column: label.known_at, **table.contract.known_after(table.config.event_time)}
+        inputs, _ = divided(pipeline.features)
+        columns = columns_among(inputs)
         built = build_features(
             rows[context.partition_key],
             columns,
@@ -66,7 +67,7 @@ def features(pipeline: Pipeline) -> dg.AssetsDefinition:
             event_time=table.config.event_time,
             known_at=label.known_at,
             keep=pipeline.kept_columns,
-            known_late=late,
+            known_late=pipeline.known_late,
             earlier=earlier,
         )
         [staged] = store.stage(built)
@@ -77,7 +78,7 @@ def features(pipeline: Pipeline) -> dg.AssetsDefinition:
             [f for f in columns if isinstance(f, HistoryFeature)],
             sample=CHECKED_EVENTS,
             event_time=table.config.event_time,
-            known_late=late,
+            known_late=pipeline.known_late,
             earlier=earlier,
         )
         missing = [w.key for w in table.windows_before(context.partition_key, pipeline.partitions_before)]

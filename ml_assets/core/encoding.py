@@ -14,6 +14,7 @@ import polars as pl
 
 from ml_assets.core.errors import ScoringError
 from ml_assets.core.features import DTYPES, Kind
+from ml_assets.core.history import HistoryFeature
 from ml_assets.core.target_encoding import Declared, FittedEncoding
 
 Floats = npt.NDArray[np.float64]
@@ -28,12 +29,14 @@ class FeatureSpec:
         kind: `number` or `category`.
         unit: of a number; None where it has none.
         vocabulary: categories in the order of their codes; empty for a number.
+        history: how it is computed from earlier rows; None where the row itself gives it.
     """
 
     name: str
     kind: Kind
     unit: str | None
     vocabulary: tuple[str, ...] = ()
+    history: HistoryFeature | None = None
 
     @property
     def dtype(self) -> pl.DataType:
@@ -48,12 +51,14 @@ class FeatureSpec:
             "dtype": str(self.dtype),
             "unit": self.unit,
             "vocabulary": list(self.vocabulary),
+            **({} if self.history is None else {"history": self.history.to_json()}),
         }
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Self:
         """Read what `to_json` wrote."""
-        return cls(record["name"], record["kind"], record["unit"], tuple(record["vocabulary"]))
+        history = HistoryFeature.from_json(record["history"]) if "history" in record else None
+        return cls(record["name"], record["kind"], record["unit"], tuple(record["vocabulary"]), history)
 
 
 def learn_specs(train: pl.DataFrame, features: Sequence[Declared], *, max_categories: int) -> tuple[FeatureSpec, ...]:
@@ -67,7 +72,7 @@ def learn_specs(train: pl.DataFrame, features: Sequence[Declared], *, max_catego
     Raises:
         ScoringError: feature columns are missing, of another dtype or infinite; lists all.
     """
-    bare = [FeatureSpec(f.name, f.kind, f.unit) for f in features]
+    bare = [FeatureSpec(f.name, f.kind, f.unit, history=f if isinstance(f, HistoryFeature) else None) for f in features]
     names = [s.name for s in bare]
     require_fit(train.select(n for n in names if n in train.columns), bare)
     return tuple(

@@ -7,7 +7,7 @@ or last value is in `rolling`; the definition read literally, for checks, is in 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
 import polars as pl
@@ -101,7 +101,12 @@ class HistoryFeature:
 
     def to_json(self) -> dict[str, Any]:
         """The declaration as JSON, as a model's bundle keeps it."""
-        return {**asdict(self), "by": list(self.by)}
+        return {**{name: told for name, told in asdict(self).items() if name != "kind"}, "by": list(self.by)}
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> Self:
+        """Read what `to_json` wrote."""
+        return cls(**{**record, "by": tuple(record["by"])})
 
     def known_when(self, event_time: str, known_late: Mapping[str, str]) -> str:
         """The time column that says when a row counts.

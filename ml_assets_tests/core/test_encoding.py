@@ -1,5 +1,7 @@
 """Vocabularies, the matrix, and frames that don't fit."""
 
+import json
+
 import numpy as np
 import polars as pl
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from ml_assets.core.encoding import FeatureSpec, encode, learn_specs
 from ml_assets.core.errors import ScoringError
 from ml_assets.core.features import Feature
+from ml_assets.core.history import HistoryFeature
 from ml_assets.core.target_encoding import FittedEncoding
 
 FEATURES = [
@@ -106,3 +109,12 @@ def test_target_encodings_follow_the_features():
     assert encode(frame((), ()), SPECS, [means]).shape == (0, 3)
     with pytest.raises(ScoringError, match="zone is missing"):
         encode(frame().drop("zone"), SPECS, [means])
+
+
+def test_a_history_feature_keeps_its_declaration_with_the_model():
+    declared = HistoryFeature("trips", by=("zone",), window="1h", how="count", known_at="start_at")
+    [spec] = learn_specs(pl.DataFrame({"trips": [1.0, None]}), [declared], max_categories=10)
+    told = json.loads(json.dumps(spec.to_json()))
+    assert told["history"] == declared.to_json()
+    assert FeatureSpec.from_json(told) == spec
+    assert "history" not in SPECS[0].to_json()
