@@ -15,7 +15,7 @@ import dagster as dg
 from ml_assets.assets.data import source_change
 from ml_assets.assets.frames import LazyFrame
 from ml_assets.assets.metadata import table_of
-from ml_assets.problem import Table
+from ml_assets.problem import TABLE_NOUNS, Table
 from ml_assets.resources.materializations import Made, recent
 from ml_assets.resources.storage import Store
 
@@ -121,8 +121,8 @@ class PartitionOf:
 
         validated = self.store.rows(self.table.key("validated"), self.partition)
         quarantined = self.store.rows(self.table.key("quarantine"), self.partition)
-        before = {p: rows_of(one) for p, one in self._recent("raw").items()}
-        bad = {p: rows_of(one) for p, one in self._recent("quarantine").items()}
+        before = {p: rows_of(one) for p, one in self._recent["raw"].items()}
+        bad = {p: rows_of(one) for p, one in self._recent["quarantine"].items()}
         verdict = volume_verdict(
             raw=self.raw,
             validated=validated,
@@ -166,6 +166,7 @@ class PartitionOf:
     def _told(self, check: "Check") -> dict[str, Any]:
         """The rules of a check: how often each is broken, here and before, and by which rows."""
         rules = [r for r in self.table.contract.rules_for(self.table.config.event_time) if r.name in self._rules[check]]
+        rules.sort(key=lambda r: -self.counts.get(r.name, 0))
         broken = [r for r in rules if self.counts.get(r.name)]
         told: dict[str, Any] = {
             "rules": table_of(
@@ -186,8 +187,8 @@ class PartitionOf:
         return told
 
     def _trend(self, rules: list[str]) -> Iterator[dict[str, Any]]:
-        rows = {p: rows_of(one) for p, one in self._recent("raw").items()}
-        for partition, one in self._recent("quarantine").items():
+        rows = {p: rows_of(one) for p, one in self._recent["raw"].items()}
+        for partition, one in self._recent["quarantine"].items():
             counts = one.metadata.get("rows_by_rule") or {}
             yield {"partition": partition, "rows": rows.get(partition), **{r: counts.get(r, 0) for r in rules}}
         yield {"partition": self.partition, "rows": self.raw, **{r: self.counts[r] for r in rules}}
@@ -214,15 +215,17 @@ class PartitionOf:
 
     def _missing_values(self) -> dg.MetadataValue:
         """Missing values of the validated rows per column, here and before."""
-        made = self._recent("validated") | recent(self.instance, self.table.key("validated"), [self.partition])
+        made = self._recent["validated"] | recent(self.instance, self.table.key("validated"), [self.partition])
         asked = {p: one.metadata.get("missing_values") or {} for p, one in made.items()}
         columns = [c.name for c in self.table.contract.columns if any(c.name in of for of in asked.values())]
         return table_of([{"partition": p, **{c: of.get(c, 0) for c in columns}} for p, of in asked.items()])
 
-    def _recent(self, noun: str) -> dict[str, Made]:
+    @cached_property
+    def _recent(self) -> dict[str, dict[str, Made]]:
+        """Noun -> the partitions before this one, as they were made last."""
         count = self.table.config.quality.recent
         before = [w.key for w in self.table.windows_before(self.partition, count)]
-        return recent(self.instance, self.table.key(noun), before)
+        return {noun: recent(self.instance, self.table.key(noun), before) for noun in TABLE_NOUNS}
 
     def _path(self, noun: str, partition: str) -> Any:
         return self.store.path(self.table.key(noun), partition)

@@ -22,9 +22,7 @@ def test_thirty_months_of_real_trips(tlc, tmp_path, monkeypatch):
         assert p["rows_raw"] == 10_000 == p["rows_validated"] + p["rows_quarantined"]
         assert sum(p["quarantine_reasons"].values()) >= p["rows_quarantined"] > 0
 
-    assert months["2019-02"]["schema_changes"] == ["congestion_surcharge appeared: double"] or months["2019-01"][
-        "schema_changes"
-    ] == ["congestion_surcharge appeared: double"]
+    assert months["2019-01"]["schema_changes"] == ["congestion_surcharge appeared: double"]
     assert sum(bool(p["schema_changes"]) for p in months.values()) == 1
 
     def of(what: str, name: str, first: str, last: str) -> list[int]:

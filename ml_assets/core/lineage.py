@@ -35,15 +35,6 @@ class Content:
     source: Mapping[str, Any] | None = None
     made_from: Sequence["Content"] = field(default_factory=tuple)
 
-    def sources(self) -> "Iterator[Content]":
-        """The ends of the chain, each once."""
-        seen = set()
-        for one in (self, *self.made_from) if not self.made_from else self.made_from:
-            for end in [one] if not one.made_from else one.sources():
-                if (end.asset, end.partition, end.sha256) not in seen:
-                    seen.add((end.asset, end.partition, end.sha256))
-                    yield end
-
     def to_json(self) -> dict[str, Any]:
         """As JSON, the whole chain in it."""
         return {
@@ -73,17 +64,23 @@ class Content:
 
 
 def as_markdown(chains: Sequence[Content]) -> str:
-    """A table with a row per training partition: links to what it was made from, and the source's file and hash."""
+    """A table with a row for each way from a training partition to a source: links, and the source's SHA-256."""
     lines = ["| learnt from | made from | read from | source | SHA-256 |", "|---|---|---|---|---|"]
     for chain in chains:
-        ends = list(chain.sources())
-        middle = [one for one in chain.made_from if one.made_from]
-        cells = [
-            chain.as_link(),
-            "<br>".join(one.as_link() for one in middle),
-            "<br>".join(end.as_link() for end in ends if end.asset != chain.asset),
-            "<br>".join(str(end.source["source"]) if end.source else UNKNOWN for end in ends),
-            "<br>".join(f"`{end.source['sha256']}`" if end.source else "" for end in ends),
-        ]
-        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+        for way in _ways(chain):
+            end = way[-1]
+            between = ", ".join(one.as_link() for one in way[1:-1])
+            read = end.as_link() if len(way) > 1 else ""
+            source = [str(end.source["source"]), f"`{end.source['sha256']}`"] if end.source else [UNKNOWN, ""]
+            cells = [chain.as_link(), between, read, *source]
+            lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines)
+
+
+def _ways(content: Content) -> Iterator[list[Content]]:
+    """Every path from a content to what was made from nothing."""
+    if not content.made_from:
+        yield [content]
+    for one in content.made_from:
+        for way in _ways(one):
+            yield [content, *way]
