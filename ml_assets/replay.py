@@ -190,6 +190,9 @@ class Replay:
         runs = self.instance.get_runs(dg.RunsFilter(statuses=going_on, tags={STARTED_BY_TAG: "replay"}))
         for run in runs:
             self.instance.report_run_failed(run, "the replay that ran it was killed")
+            if self.instance.event_log_storage.supports_global_concurrency_limits:
+                # Or the next training would wait for ever for a place that nobody gives back.
+                self.instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
         return len(runs)
 
     def describe(self, step: Step) -> str:

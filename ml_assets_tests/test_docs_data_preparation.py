@@ -115,3 +115,35 @@ def test_the_snippets_do_as_they_say(project):
     for code in SNIPPETS:
         exec(compile(code, "docs/data-preparation.md", "exec"), known)
     assert known["counts"]["unique"] == 1
+
+
+TRAIN = """
+import sys
+from ml_assets.definitions import defs
+from ml_assets.resources.home import instance
+with instance() as shared:
+    job = defs().resolve_job_def("transit_hours_train")
+    sys.exit(not job.execute_in_process(instance=shared, partition_key=sys.argv[1], raise_on_error=False).success)
+"""
+
+
+@pytest.mark.slow
+def test_two_trainings_at_once_version_one_after_the_other_and_lose_nothing(project):
+    run(project, "demo", "--pipeline", "transit_hours", "--through", "2024-06")
+    shutil.rmtree(project / "data/versions")
+    shutil.rmtree(project / "data/dvc-remote")
+    env = {**os.environ, "PYTHONPATH": str(project), "ML_ASSETS_DATA": str(project / "data")}
+    both = [
+        subprocess.Popen([sys.executable, "-c", TRAIN, month], cwd=project, env=env, stderr=subprocess.PIPE, text=True)
+        for month in ("2024-05", "2024-06")
+    ]
+    said = [process.communicate()[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0], said[0][-3000:] + said[1][-3000:]
+    bundles = [
+        json.loads((project / f"data/store/transit_hours/candidate/{month}.json").read_text())["bundle"]
+        for month in ("2024-05", "2024-06")
+    ]
+    shutil.rmtree(project / "data/versions")  # a new machine: only the remote is left
+    for bundle in bundles:
+        shutil.rmtree(project / "data/store/transit_hours/features")
+        assert "4 of 4 partitions restored" in run(project, "restore", "--model", bundle)

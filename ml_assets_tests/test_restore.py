@@ -2,15 +2,18 @@
 
 import json
 from pathlib import Path
+from threading import Timer
 
 import dagster as dg
 import polars as pl
 import pytest
 from click.testing import CliRunner
 
+from ml_assets.assets.training import VERSIONING_POOL
 from ml_assets.cli import main
 from ml_assets.core.releases import live
-from ml_assets.replay import Replay, RunFailed
+from ml_assets.replay import STARTED_BY_TAG, Replay, RunFailed
+from ml_assets.resources import home
 from ml_assets.resources.materializations import latest
 from ml_assets.resources.settings import REPOSITORY, settings
 from ml_assets.resources.sources.simulated import write_tlc_files
@@ -146,3 +149,36 @@ def test_a_version_that_is_none_or_several_is_refused(tmp_path):
     assert refused.exit_code == 1
     assert "0 bundles" in refused.output
     assert settings().data == tmp_path
+
+
+@needs_dvc
+def test_a_run_waits_for_another_that_versions_says_so_and_goes_on(trained, monkeypatch):
+    """With Dagster's own databases: the pool is theirs."""
+    with home.instance() as shared:
+        storage = shared.event_log_storage
+        storage.initialize_concurrency_limit_to_default(VERSIONING_POOL)
+        assert storage.claim_concurrency_slot(VERSIONING_POOL, "another run", "step").is_claimed
+        release = Timer(2, storage.free_concurrency_slot_for_step, ("another run", "step"))
+        release.start()
+        job = trained.definitions.resolve_job_def("duration_train")
+        done = job.execute_in_process(
+            instance=shared, partition_key="2018-03", asset_selection=[dg.AssetKey(["duration", "training_set"])]
+        )
+        release.join()
+        assert done.success
+        said = [entry.user_message for entry in shared.all_logs(done.run_id)]
+        assert any(f"blocked by limit for pool {VERSIONING_POOL}" in text for text in said)
+
+
+@needs_dvc
+def test_a_killed_run_does_not_keep_the_others_waiting(world, trained):
+    with home.instance() as shared:
+        job = trained.definitions.resolve_job_def("duration_train")
+        tags = {STARTED_BY_TAG: "replay"}
+        run = shared.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED, tags=tags)
+        storage = shared.event_log_storage
+        storage.initialize_concurrency_limit_to_default(VERSIONING_POOL)
+        assert storage.claim_concurrency_slot(VERSIONING_POOL, run.run_id, "duration__training_set").is_claimed
+        replay = Replay(trained.pipeline, trained.definitions, shared, None, "2018-03")
+        assert replay.end_what_was_killed() == 1
+        assert storage.claim_concurrency_slot(VERSIONING_POOL, "the next run", "step").is_claimed

@@ -3,8 +3,10 @@
 import json
 import math
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import duckdb
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -146,8 +148,12 @@ def oracle(rides: pl.DataFrame) -> dict[str, list]:
 
 
 def test_as_sql_says_on_real_trips(tlc):
-    trips = (
-        pl.read_parquet(tlc / "yellow_tripdata_2019-03.parquet")
+    check_against_sql(as_rides(tlc / "yellow_tripdata_2019-03.parquet"))
+
+
+def as_rides(file: Path) -> pl.DataFrame:
+    return (
+        pl.read_parquet(file)
         .select(
             start_at="tpep_pickup_datetime",
             end_at="tpep_dropoff_datetime",
@@ -156,9 +162,36 @@ def test_as_sql_says_on_real_trips(tlc):
             speed_mph=pl.col("trip_distance"),
         )
         .filter(pl.col("start_at") >= START)
-        .head(4000)
+        .head(3000)
     )
-    check_against_sql(trips)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_as_sql_says_on_random_rows_with_ties_repeats_and_gaps(seed):
+    rng = np.random.default_rng(seed)
+    n = 1200
+    start = rng.integers(0, 24 * 60, n)  # minutes: many events share one
+    took = rng.choice([-5, 0, 30, 90, 180, 181, 400], n)
+    trips = pl.DataFrame(
+        {
+            "start_at": [START + timedelta(minutes=int(m)) for m in start],
+            "end_at": [
+                None if rng.random() < 0.05 else START + timedelta(minutes=int(m + d))
+                for m, d in zip(start, took, strict=True)
+            ],
+            "zone": [None if rng.random() < 0.05 else int(z) for z in rng.integers(0, 5, n)],
+            "speed_mph": [None if rng.random() < 0.1 else float(v) for v in rng.normal(10, 5, n).round(2)],
+        },
+        schema_overrides={"zone": pl.Int64},
+    )
+    check_against_sql(pl.concat([trips, trips.sample(50, seed=seed)]).sample(fraction=1, shuffle=True, seed=seed))
+
+
+def test_as_sql_says_on_the_built_in_source(tmp_path):
+    from ml_assets.resources.sources.simulated import write_tlc_files
+
+    [file] = write_tlc_files(tmp_path, ["2019-03"], 3000, 0)
+    check_against_sql(as_rides(file))
 
 
 def check_against_sql(trips: pl.DataFrame) -> None:
@@ -166,7 +199,7 @@ def check_against_sql(trips: pl.DataFrame) -> None:
     found, wanted = computed(trips, features), oracle(trips)
     for how in HOWS:
         assert same(found[how], wanted[how]), how
-        assert sum(v is not None for v in found[how]) > 0.9 * trips.height * (how in ("count", "sum"))
+        assert sum(v is not None for v in found[how]) > 0.3 * trips.height
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
