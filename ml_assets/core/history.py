@@ -10,11 +10,12 @@ from datetime import datetime, timedelta
 from typing import Any, Literal, Self, get_args
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from ml_assets.core.durations import duration
 from ml_assets.core.errors import ConfigError
-from ml_assets.core.rolling import Events, Floats, Integers, Values
+from ml_assets.core.rolling import Events, Floats, Integers, Positions, Timeline, Values
 
 How = Literal["count", "sum", "mean", "min", "max", "last"]
 _NEVER = np.iinfo(np.int64).min // 2
@@ -219,33 +220,49 @@ class _OneKey:
     ) -> None:
         self.features = features
         self.when = {f.name: f.known_when(event_time, known_late) for f in features}
-        self.rows = _rows_that_may_count(validated, features, event_time, set(self.when.values()), earlier)
-        self.codes = _codes(self.rows, features[0].by)
+        rows = _rows_that_may_count(validated, features, event_time, set(self.when.values()), earlier)
+        self.codes = _codes(rows, features[0].by)
+        read = {event_time, *self.when.values(), *(f.value for f in features if f.value is not None)}
+        own = rows["own"].to_numpy()
+        self.rows = rows.select(sorted(read))
         self.times = _microseconds(self.rows[event_time])
-        own = self.rows["own"].to_numpy()
-        self.keyless = self.codes[own] < 0
-        self.events = Events(self.codes[own], self.times[own])
+        everything = own.all()  # without a copy then
+        self.events = Events(self.codes, self.times) if everything else Events(self.codes[own], self.times[own])
         zone = self.rows[event_time].dtype.time_zone  # type: ignore[attr-defined]
         [self.complete_from] = _microseconds(pl.Series([earlier.complete_from]).dt.replace_time_zone(zone))
 
     def columns(self) -> Iterator[pl.Series]:
-        """A column per feature."""
+        """A column per feature; those that count the same rows together."""
         for when, delay in dict.fromkeys((self.when[f.name], f.delay_length) for f in self.features):
             together = [f for f in self.features if (self.when[f.name], f.delay_length) == (when, delay)]
-            known = np.maximum(_microseconds(self.rows[when]), self.times)
-            counts = self.rows[when].is_not_null().to_numpy() & (known - self.times <= _us(delay)) & (self.codes >= 0)
-            facts = np.flatnonzero(counts)
-            windows = self.events.windows(
-                self.codes[facts], known[facts], sorted({_us(f.window_length) for f in together})
-            )
-            facts = facts[windows.order]
+            values = {f.name: self._values(f) for f in together}
+            facts, line = self._facts(when, delay, max(_us(f.window_length) for f in together))
+            figures = {f.name: np.empty(self.events.times.size) for f in together}
+            for asking in self.events.in_order():
+                codes, times = self.events.codes[asking], self.events.times[asking]
+                until = line.before(codes, times)
+                for feature in together:
+                    since = line.before(codes, times - _us(feature.window_length))
+                    first, last = int(since.min()), int(until.max())
+                    seen = values[feature.name]
+                    inside = np.zeros(last - first) if seen is None else seen[facts[first:last]]
+                    figures[feature.name][asking] = _figures(feature, inside, since - first, until - first)
+            del facts, line
             for feature in together:
-                since = windows.since[_us(feature.window_length)]
-                yield self._column(feature, _figures(feature, self._values(feature, facts), since, windows.until))
+                yield self._column(feature, figures.pop(feature.name))
 
-    def _values(self, feature: HistoryFeature, facts: Integers) -> Floats:
+    def _facts(self, when: str, delay: timedelta, longest: int) -> tuple[Positions, Timeline]:
+        """Positions of the rows that count, in the order of their line, and the line."""
+        known = np.maximum(_microseconds(self.rows[when]), self.times)
+        counts = self.rows[when].is_not_null().to_numpy() & (known - self.times <= _us(delay)) & (self.codes >= 0)
+        facts = np.flatnonzero(counts).astype(np.uint32)
+        line = Timeline(self.codes[facts], known[facts], self.events, longest)
+        return facts[line.order], line
+
+    def _values(self, feature: HistoryFeature) -> Floats | None:
+        """NaN where missing; None where rows are counted."""
         if feature.value is None:
-            return np.zeros(facts.size)
+            return None
         column = self.rows[feature.value].cast(pl.Float64)
         if wrong := column.len() - int((column.is_finite() | column.is_null()).sum()):
             raise ConfigError(
@@ -254,14 +271,13 @@ class _OneKey:
                 expected="finite or missing values",
                 cure="quarantine such rows by a rule in schema.py, or compute the column so that it is null there",
             )
-        values: Floats = column.to_numpy()[facts]
+        values: Floats = column.to_numpy()
         return values
 
-    def _column(self, feature: HistoryFeature, ordered: Floats) -> pl.Series:
+    def _column(self, feature: HistoryFeature, figures: Floats) -> pl.Series:
         """Missing where the key is, and where the rows of the whole reach are not there."""
-        figures = self.events.as_given(ordered)
-        unknown = self.keyless | (self.events.times - _us(feature.reach) < self.complete_from)
-        return pl.Series(feature.name, np.where(unknown, np.nan, figures), nan_to_null=True)
+        figures[(self.events.codes < 0) | (self.events.times - _us(feature.reach) < self.complete_from)] = np.nan
+        return pl.Series(feature.name, figures, nan_to_null=True)
 
 
 def _figures(feature: HistoryFeature, values: Floats, since: Integers, until: Integers) -> Floats:
@@ -301,14 +317,14 @@ def _rows_that_may_count(
     return pl.concat([*before, own]).collect(engine="streaming")
 
 
-def _codes(rows: pl.DataFrame, by: Sequence[str]) -> Integers:
+def _codes(rows: pl.DataFrame, by: Sequence[str]) -> npt.NDArray[np.int32]:
     """A number per key, -1 for a missing one."""
     if not by:
-        return np.zeros(rows.height, dtype=np.int64)
+        return np.zeros(rows.height, dtype=np.int32)
     keys = rows.select(by)
     distinct = keys.unique(maintain_order=True).drop_nulls().with_row_index("code")
     found = keys.join(distinct, on=list(by), how="left", maintain_order="left")["code"]
-    return found.cast(pl.Int64).fill_null(-1).to_numpy()
+    return found.cast(pl.Int32).fill_null(-1).to_numpy()
 
 
 def _microseconds(times: pl.Series) -> Integers:

@@ -5,8 +5,7 @@ since no library summarises a half-open window over a second time column: polars
 the rows' own time, and prefix sums in floats lose digits wherever one large value came before.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import cached_property
 
 import numpy as np
@@ -15,84 +14,80 @@ import numpy.typing as npt
 Integers = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Booleans = npt.NDArray[np.bool_]
+Positions = npt.NDArray[np.uint32]
 
 _BITS = 62
 """Bits of a prefix sum that are used, the sign and one to spare left out."""
 
-
-@dataclass(frozen=True)
-class Windows:
-    """Where the windows of events lie among facts; the events in their order by key and time.
-
-    Args:
-        order: positions of the facts, sorted by key and time; ties in the order given.
-        since: window length in microseconds -> per event the position (in `order`) of the first fact inside.
-        until: per event the position behind the last fact inside.
-    """
-
-    order: Integers
-    since: Mapping[int, Integers]
-    until: Integers
+_EVENTS_AT_ONCE = 1 << 20
+"""Events whose windows are summarised together: memory is bounded by their facts, not by all of them."""
 
 
 class Events:
     """What asks: a key and a time each.
 
     Args:
-        codes: number of the key, from 0; -1 where it is missing (what is found for such an event means nothing).
-        times: microseconds.
+        codes: (events,) number of the key, from 0; -1 where it is missing (what is found for such an event means
+            nothing).
+        times: (events,) microseconds.
     """
 
-    def __init__(self, codes: Integers, times: Integers) -> None:
-        self.codes, self.times = np.maximum(codes, 0), times
+    def __init__(self, codes: npt.NDArray[np.int32], times: Integers) -> None:
+        self.codes, self.times = codes, times
 
     @cached_property
-    def order(self) -> Integers:
-        """Their order by key and time: what is looked up in order lies near what was looked up before."""
-        return np.lexsort((self.times, self.codes))
+    def _order(self) -> Positions:
+        return np.lexsort((self.times, self.codes)).astype(np.uint32)
 
-    def as_given(self, ordered: Floats) -> Floats:
-        """Figures of the events, from their order by key and time into the order in which they were given."""
-        figures = np.empty_like(ordered)
-        figures[self.order] = ordered
-        return figures
+    def in_order(self) -> Iterator[Positions]:
+        """Positions of the events by key and time, some at once: what they ask for lies together."""
+        for start in range(0, self.times.size, _EVENTS_AT_ONCE):
+            yield self._order[start : start + _EVENTS_AT_ONCE]
 
-    def windows(self, codes: Integers, known: Integers, lengths: Sequence[int]) -> Windows:
-        """Where each event's windows `[time - length, time)` lie.
 
-        Args:
-            codes, known: key and time of each fact, microseconds.
-            lengths: of the windows, microseconds.
-        """
-        keys_of_events, until = self.codes[self.order], self.times[self.order]
-        since = {length: until - length for length in lengths}
-        at = known
-        first = min((int(times.min()) for times in (known, until) if times.size), default=0) - max(lengths, default=0)
-        last = max((int(times.max()) for times in (known, until) if times.size), default=0)
-        keys = 1 + max(int(codes.max(initial=0)), int(keys_of_events.max(initial=0)))
+class Timeline:
+    """Facts on one line: key after key, and for each key in the order of time.
+
+    Args:
+        codes: (facts,) number of the key of each, from 0.
+        known: (facts,) when it became known, microseconds.
+        events: whose windows are looked for.
+        longest: length of their longest window, microseconds.
+    """
+
+    def __init__(self, codes: npt.NDArray[np.int32], known: Integers, events: Events, longest: int) -> None:
+        times = [series for series in (known, events.times) if series.size]
+        first = min((int(series.min()) for series in times), default=0) - longest
+        last = max((int(series.max()) for series in times), default=0)
+        keys = 2 + max((int(series.max()) for series in (codes, events.codes) if series.size), default=0)
+        self._distinct: Integers | None = None
         if keys * (last - first + 1) > np.iinfo(np.int64).max:
             # Keys and microseconds together don't fit in 63 bits: count by distinct times instead.
-            distinct = np.unique(known)
-            at, until = np.searchsorted(distinct, known), np.searchsorted(distinct, until)
-            since = {length: np.searchsorted(distinct, times) for length, times in since.items()}
-            first, last = 0, distinct.size
-        span = last - first + 1
-        place = codes * span + (at - first)
-        order = np.argsort(place, kind="stable")
-        place = place[order]
-        keys_of_events = keys_of_events * span - first
-        return Windows(
-            order,
-            {length: np.searchsorted(place, keys_of_events + times) for length, times in since.items()},
-            np.searchsorted(place, keys_of_events + until),
-        )
+            self._distinct = np.unique(known)
+            first, last = 0, self._distinct.size
+        self._first, self._span = first, last - first + 1
+        place = self._place(codes, known)
+        self.order: Positions = np.argsort(place, kind="stable").astype(np.uint32)
+        self._places = place[self.order]
+
+    def before(self, codes: npt.NDArray[np.int32], times: Integers) -> Integers:
+        """How many facts lie before each key and time: the position of the first that does not."""
+        return np.searchsorted(self._places, self._place(codes, times), side="left")
+
+    def _place(self, codes: npt.NDArray[np.int32], times: Integers) -> Integers:
+        ticks = times if self._distinct is None else np.searchsorted(self._distinct, times)
+        place = codes.astype(np.int64)
+        place *= self._span
+        place += ticks
+        place -= self._first
+        return place
 
 
 class Values:
     """The values of facts, in their order by key and time.
 
     Args:
-        values: finite where they are there, NaN where missing; None: every fact counts, and has no value.
+        values: finite where they are there, NaN where missing.
     """
 
     def __init__(self, values: Floats) -> None:
@@ -107,7 +102,7 @@ class Values:
         return before[until] - before[since]
 
     def total(self, since: Integers, until: Integers) -> Floats:
-        """The sum of each window, as if computed exactly and then rounded once.
+        """The sum of each window, to a unit in its last place.
 
         Prefix sums of integers, not of floats: what comes before a window leaves no trace in it. A value is two
         numbers of 62 bits less those that counting needs, the second one being what the first leaves over.

@@ -142,19 +142,21 @@ def _keeps(rule: Rule, flags: dict[str, str], window: Window) -> pl.Expr | None:
 
 def _repeats(read: pl.LazyFrame, key: tuple[str, ...], keeps_others: pl.Expr) -> pl.Series:
     """Row numbers (UInt32) of all rows of a repeated key but the one that stays."""
-    hashed = read.select(pl.struct(key).hash(_HASH_SEED).alias("hash"))
-    hashes = hashed.collect(engine="streaming")["hash"].to_numpy()
-    ordered = np.sort(hashes)
+    hashed = read.select(pl.struct(key).hash(_HASH_SEED).alias("hash"), keeps_others.alias("keeps others"))
+    rows = hashed.collect(engine="streaming")
+    ordered = rows["hash"].sort().to_numpy()
     met = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
     if not met.size:
         return _NO_ROWS
-    nearest = np.minimum(np.searchsorted(met, hashes), met.size - 1)
-    candidates = pl.Series(np.flatnonzero(met[nearest] == hashes)).cast(pl.UInt32)
-    return (
-        read.with_columns(keeps_others.alias("keeps others"))
+    candidates = rows["hash"].is_in(pl.Series(met).implode()).arg_true()
+    best_first = pl.DataFrame({ROW_NUMBER: candidates, "keeps others": rows["keeps others"].gather(candidates)})
+    keys = (
+        read.select(ROW_NUMBER, pl.struct(key).alias("key"))
         .filter(pl.col(ROW_NUMBER).is_in(candidates.implode()))
-        .select(ROW_NUMBER, "keeps others", pl.struct(key).alias("key"))
         .collect(engine="streaming")
+    )
+    return (
+        best_first.join(keys, on=ROW_NUMBER, how="left")
         .sort("keeps others", ROW_NUMBER, descending=[True, False])
         .filter(~pl.col("key").is_first_distinct())[ROW_NUMBER]
         .sort()
