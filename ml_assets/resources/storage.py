@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from upath import UPath
 
 ABANDONED_AFTER_SECONDS = 24 * 3600
-ROW_GROUP_ROWS = 262_144
+ROW_GROUP_ROWS = 65_536
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from ml_assets.resources.sources.describing import as_metadata
 if TYPE_CHECKING:
     import pyarrow as pa
 
-ROW_GROUP_ROWS = 262_144
-"""About 40 MB of a table of twenty columns; as in the store, so that readers skip equally well."""
+ROW_GROUP_ROWS = 65_536
+"""About 10 MB of a table of twenty columns; as in the store, so that readers skip equally well."""
 
 
 def write_partition(
