@@ -11,7 +11,7 @@ demo: setup
 	$(BIN)/ml-assets demo $(ARGS)
 
 test: setup
-	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest -m "not slow" --numprocesses auto --dist loadfile $(ARGS)
 
 slow: setup
 	$(BIN)/python -m pytest -m slow $(ARGS)
