@@ -71,10 +71,6 @@ class Table:
         at = keys.index(key)
         return [*keys[max(0, at - count) : at], *keys[at + 1 : at + 1 + count]]
 
-    def keys_before(self, key: str) -> list[str]:
-        """The keys of all partitions before one, newest first."""
-        return [w.key for w in reversed(windows_through(self.partitions, key)[:-1])]
-
     @cached_property
     def contract(self) -> "Contract":
         """What every validated row keeps; imports the user's schema."""

@@ -45,6 +45,14 @@ def records(evaluation: dg.AssetCheckEvaluation, name: str) -> list[dict]:
     return [record.data for record in evaluation.metadata[name].value.records]
 
 
+def run_alone(world, replay, check: str, partition: str) -> list[dg.AssetCheckEvaluation]:
+    alone = {dg.AssetCheckKey(KEYS[check], check)}
+    job = replay.definitions.resolve_implicit_global_asset_job_def().get_subset(asset_check_selection=alone)
+    result = job.execute_in_process(instance=world.instance, partition_key=partition)
+    assert result.success
+    return list(result.get_asset_check_evaluations())
+
+
 def poisoned(world, *injections: dict, **attributes: object) -> dict:
     source = {"kind": "simulated", "rows": world.rows, "injections": list(injections)}
     return world.changed(world.table, source=source, **attributes)
@@ -102,6 +110,12 @@ def test_a_check_tells_of_each_rule_how_often_it_is_broken_by_which_rows_here_an
     assert trend[-1][worst] == counts[worst]
     assert any(t[worst] for t in trend[:-1])
 
+    short = world.changed(world.table, quality={"recent": 1, "max_broken": 0.001})
+    [said] = run_alone(world, world.replay("2018-03", table=short, pipeline=world.untrained), "rows", "2018-03")
+    assert [t["partition"] for t in records(said, "trend")] == ["2018-02", "2018-03"]
+    assert not said.passed, "max_broken is the share above which a rule is a warning"
+    assert said.severity == dg.AssetCheckSeverity.WARN
+
 
 def test_a_rule_added_to_the_model_is_in_the_split_the_checks_the_schema_and_the_dictionary(world):
     schema = world.project.folder / "schema.py"
@@ -132,12 +146,7 @@ def test_a_check_runs_by_itself_and_sees_what_is_stored(world):
     store, key = replay.store, dg.AssetKey(["rides", "quarantine"])
     kept = store.scan(key, "2018-01").collect()
     kept.head(3).write_parquet(str(store.path(key, "2018-01")))
-    alone = {dg.AssetCheckKey(KEYS["volume"], "volume")}
-    job = replay.definitions.resolve_implicit_global_asset_job_def().get_subset(asset_check_selection=alone)
-    result = job.execute_in_process(instance=world.instance, partition_key="2018-01")
-    assert result.success
-    assert len(result.get_asset_check_evaluations()) == 1
-    said = evaluation(world, "volume", "2018-01")
+    [said] = run_alone(world, replay, "volume", "2018-01")
     assert said.passed is False
     assert "some are lost" in said.description
 
@@ -185,6 +194,9 @@ def test_a_changed_schema_is_a_verdict_and_refused_where_the_yaml_says_so(world,
     with pytest.raises(RunFailed, match="schema_changed: partition 2018-02") as caught:
         list(world.replay("2018-02", table=strict, pipeline=world.untrained).steps())
     assert f"quality.{policy}: refuse" in str(caught.value)
+    refused = evaluation(world, "contract", "2018-02")
+    assert (refused.passed, refused.severity) == (False, dg.AssetCheckSeverity.ERROR)
+    assert f"quality.{policy}: refuse" in refused.description
     assert before.sha256(dg.AssetKey(["rides", "validated"]), "2018-02") == stored
 
 
@@ -220,6 +232,10 @@ def test_a_key_that_another_partition_has_fails_the_check_of_keys(world):
     assert keys.severity == dg.AssetCheckSeverity.ERROR
     assert keys.description.endswith("keys are in 2018-01, too")
     assert {r["partition"] for r in records(keys, "repeated_in_other_partitions")} == {"2018-01"}
+    by_itself = world.changed(table, quality={"keys_across": 0})
+    [said] = run_alone(world, world.replay("2018-03", table=by_itself, pipeline=world.untrained), "keys", "2018-02")
+    assert said.passed
+    assert said.metadata["partitions_compared"].value == []
 
 
 def test_a_model_of_noise_fails_its_check_and_is_not_released(world):

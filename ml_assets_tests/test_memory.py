@@ -30,18 +30,24 @@ def test_the_demo(folder):
 
 
 @pytest.mark.parametrize(
-    ("rows", "bound_mb"),
-    [(3_000_000, BOUND_MB), (30_000_000, BOUND_OF_THIRTY_MILLION_ROWS_MB)],
-    ids=["three million rows", "thirty million rows"],
+    ("rows", "broken", "bound_mb"),
+    [
+        (3_000_000, 0.0, BOUND_MB),
+        (3_000_000, 0.5, BOUND_MB),
+        (30_000_000, 0.0, BOUND_OF_THIRTY_MILLION_ROWS_MB),
+    ],
+    ids=["three million rows", "three million rows, half of them broken", "thirty million rows"],
 )
-def test_a_month_from_its_file_to_features(rows, bound_mb, folder):
+def test_a_month_from_its_file_to_features(rows, broken, bound_mb, folder):
     import polars as pl
 
     from benchmarks import files
     from benchmarks.sections import Contender, measure
+    from ml_assets.resources.sources.injections import BrokenRowsConfig
     from ml_assets.resources.sources.simulated import write_tlc_files
 
-    list(write_tlc_files(folder, [files.MONTH], rows, 0))
+    injections = [BrokenRowsConfig(kind="broken_rows", share=broken, start=files.MONTH)] if broken else []
+    list(write_tlc_files(folder, [files.MONTH], rows, 0, injections=injections))
     done = {step: measure(Contender("ours", step), folder, folder) for step in STEPS}
     print(", ".join(f"{step}: {one.wall:.1f} s, {one.peak_mb:.0f} MB" for step, one in done.items()))  # noqa: T201
     names = (files.RAW, files.VALIDATED, files.QUARANTINE, files.FEATURES)
@@ -50,6 +56,6 @@ def test_a_month_from_its_file_to_features(rows, bound_mb, folder):
     )
     assert raw == rows
     assert valid + quarantined == rows
-    assert quarantined > 0
+    assert quarantined > max(broken - 0.01, 0) * rows
     assert features == valid
     assert {step: one.peak_mb for step, one in done.items() if one.peak_mb >= bound_mb} == {}

@@ -83,7 +83,7 @@ def validated(table: Table) -> dg.AssetsDefinition:
 
         window = table.window(context.partition_key)
         change = source_change(table, store, window.key)
-        refuse(table, window.key, change)
+        refuse(table, window.key, change, context.instance)
         judged = judge(raw, table.contract, event_time=table.config.event_time, window=window)
         good, bad = store.stage(*split(judged))
         counts = rule_counts(bad.scan())
@@ -102,12 +102,13 @@ def validated(table: Table) -> dg.AssetsDefinition:
 
 
 def source_change(table: Table, store: Store, partition: str) -> "SchemaChange":
-    """What changed in the source's columns since the partition before, as far as one is stored."""
+    """What changed in the source's columns since the last of the recent partitions that is stored."""
     from ml_assets.core.schema_change import schema_change
     from ml_assets.resources.sources.describing import source_columns
 
     raw = table.key("raw")
-    before = next((p for p in table.keys_before(partition) if store.path(raw, p).exists()), None)
+    recent = table.windows_before(partition, table.config.quality.recent)
+    before = next((w.key for w in reversed(recent) if store.path(raw, w.key).exists()), None)
     return schema_change(
         source_columns(store.path(raw, partition)),
         source_columns(store.path(raw, before)) if before else None,
@@ -115,12 +116,26 @@ def source_change(table: Table, store: Store, partition: str) -> "SchemaChange":
     )
 
 
-def refuse(table: Table, partition: str, change: "SchemaChange") -> None:
-    """Raise a ContractError if the source's columns changed in a way that `quality` refuses."""
+def refuse(table: Table, partition: str, change: "SchemaChange", instance: dg.DagsterInstance) -> None:
+    """Raise a ContractError if the source's columns changed in a way that `quality` refuses.
+
+    The check `contract` is failed first: it comes after a step that succeeds, and this one won't.
+    """
     from ml_assets.core.errors import ContractError
     from ml_assets.core.quality import refusals
 
     if found := refusals(change, table.config.quality.limits):
+        instance.report_runless_asset_event(
+            dg.AssetCheckEvaluation(
+                asset_key=table.key("validated"),
+                check_name="contract",
+                passed=False,
+                severity=dg.AssetCheckSeverity.ERROR,
+                partition=partition,
+                description="; ".join(found),
+                metadata={"reasons": found, **change.to_json()},
+            )
+        )
         raise ContractError(
             f"schema_changed: partition {partition} of {table.key('raw').to_user_string()}",
             found=found,

@@ -62,7 +62,11 @@ class Quality(BaseModel):
         gt=1,
         description="How many times more, or fewer, rows than the median of recent partitions; beyond is a warning.",
     )
-    recent: int = Field(default=12, ge=1, description="Partitions before that trends and the median are taken from.")
+    recent: int = Field(
+        default=12,
+        ge=1,
+        description="Partitions before that trends, the median and changes of the columns are taken from.",
+    )
     keys_across: int = Field(
         default=12,
         ge=0,
