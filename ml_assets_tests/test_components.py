@@ -5,6 +5,7 @@ from datetime import datetime
 import dagster as dg
 import pytest
 
+from ml_assets.components import Pipeline
 from ml_assets.config.pipeline import PipelineConfig
 from ml_assets.core.share_split import ShareSplit
 from ml_assets.core.time_split import time_split
@@ -177,3 +178,22 @@ def test_a_split_as_the_file_says():
     assert at_random.evaluation.kept == ("country",)
     split = at_random.split_over(windows)
     assert (split.kind, split.seed, split.group) == ("random", 0, None)
+
+
+@pytest.mark.parametrize(("said", "meant"), [("off", "off"), ("dvc", "dvc"), ("on", "dvc"), ("'off'", "off")])
+def test_versioning_is_off_as_yaml_writes_it(project, said, meant):
+    project.load(TABLE, PIPELINE)
+    written = project.folder / "defs.yaml"
+    table, pipeline = written.read_text().split("---\n")
+    attributes = f"attributes:\n  versioning: {said}\n"
+    written.write_text(f"{table}---\n{pipeline.replace('attributes:', attributes.rstrip(), 1)}")
+    dg.load_from_defs_folder(path_within_project=project.root)
+    tree = dg.ComponentTree.for_project(project.root)
+    [pipeline] = tree.get_all_components(Pipeline)
+    assert pipeline.config.versioning == meant
+
+
+def test_versioning_of_another_kind_is_refused(project):
+    complaint = project.complaint(TABLE, changed(PIPELINE, versioning="git"))
+    assert "versioning" in complaint
+    assert "'dvc' or 'off'" in complaint
