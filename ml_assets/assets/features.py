@@ -107,12 +107,7 @@ def with_earlier(
 
     frames = dict(validated) if isinstance(validated, Mapping) else {partition: validated}
     if partition not in frames:
-        raise PartitionMissing(
-            f"partition {partition} of {pipeline.key('validated').to_user_string()}",
-            found="no file",
-            expected="a stored partition",
-            cure="materialize that partition first (in the UI: Materialize, and choose it)",
-        )
+        raise PartitionMissing.at(f"{partition} of {pipeline.key('validated').to_user_string()}", "in the store")
     start, reached = pipeline.table.window(partition).start, []
     for window in reversed(pipeline.table.windows_before(partition, pipeline.partitions_before)):
         if window.key not in frames:

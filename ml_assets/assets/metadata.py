@@ -33,7 +33,7 @@ def table_output(
         "dagster/column_schema": dg.TableSchema(columns=columns),
         "bytes": staged.bytes,
     }
-    return _versioned(staged, dg.DataVersion(staged.sha256), {**shown, **metadata}, output_name)
+    return versioned(staged, dg.DataVersion(staged.sha256), {**shown, **metadata}, output_name)
 
 
 def _column(name: str, dtype: str, contract: "ContractColumn | None") -> dg.TableColumn:
@@ -61,12 +61,13 @@ def made_from(store: Store, read: Mapping[dg.AssetKey, Sequence[str]]) -> dict[s
 
 def record_output(record: dict[str, Any], metadata: dict[str, Any]) -> dg.Output[dict[str, Any]]:
     """A JSON record; the hash of its canonical text is its data version."""
-    return _versioned(record, record_version(record), metadata)
+    return versioned(record, record_version(record), metadata)
 
 
-def _versioned(
-    value: T, version: dg.DataVersion, metadata: dict[str, Any], output_name: str = "result"
+def versioned(
+    value: T, version: dg.DataVersion, metadata: Mapping[str, Any], output_name: str = "result"
 ) -> dg.Output[T]:
+    """An output whose content hash is its data version and is shown."""
     with warnings.catch_warnings():
         # Data versions given by the asset are marked beta in Dagster 1.13; there is no other way to give them.
         warnings.simplefilter("ignore", dg.BetaWarning)

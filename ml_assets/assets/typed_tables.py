@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import dagster as dg
 
-from ml_assets.assets.metadata import SHOWN_DIGITS
+from ml_assets.assets.metadata import SHOWN_DIGITS, versioned
 from ml_assets.resources.tables import SCHEMA, csv_bytes, pandas_dtype
 
 if TYPE_CHECKING:
@@ -129,20 +129,12 @@ class TypedTable:
         digest = hashlib.sha256(csv_bytes(frame)).hexdigest()
         schema = self.schema(unit) if unit else self.schema()
         records = [dg.TableRecord({name: _cell(v) for name, v in row.items()}) for row in frame.to_dict("records")]
-        with warnings.catch_warnings():
-            # Data versions given by the asset are marked beta in Dagster 1.13; there is no other way to give them.
-            warnings.simplefilter("ignore", dg.BetaWarning)
-            return dg.Output(
-                frame,
-                data_version=dg.DataVersion(digest),
-                metadata={
-                    "sha256": digest,
-                    "dagster/row_count": len(frame),
-                    SCHEMA: schema,
-                    "table": dg.MetadataValue.table(records=records, schema=schema),
-                    **metadata,
-                },
-            )
+        shown = {
+            "dagster/row_count": len(frame),
+            SCHEMA: schema,
+            "table": dg.MetadataValue.table(records=records, schema=schema),
+        }
+        return versioned(frame, dg.DataVersion(digest), {**shown, **metadata})
 
 
 def _dagster_pandas(module: str) -> Any:

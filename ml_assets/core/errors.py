@@ -68,6 +68,16 @@ class SourceEmpty(SourceError):
 class PartitionMissing(MLAssetsError, FileNotFoundError):
     """A stored partition that is asked for is not there; a missing file, too, for who may do without it."""
 
+    @classmethod
+    def at(cls, partition: str, place: object) -> "PartitionMissing":
+        """The error of a partition (`2019-03 of trips/raw`) whose file is not in its place."""
+        return cls(
+            f"partition {partition}",
+            found=f"no file {place}",
+            expected="a stored partition",
+            cure="materialize that partition first (in the UI: Materialize, and choose it)",
+        )
+
 
 class ContractError(MLAssetsError):
     """A frame does not fit its table's contract as a whole."""

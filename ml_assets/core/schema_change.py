@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 EMPTY = "empty"
-"""The type of a column that has no value in a whole partition: as good as not there."""
+"""The type of a column that has no value in a whole partition: what it holds can't be told, it is as good as gone."""
 
 
 @dataclass(frozen=True)

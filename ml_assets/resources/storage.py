@@ -179,12 +179,7 @@ def scan(path: "UPath") -> "pl.LazyFrame":
 
 def _require(path: "UPath") -> None:
     if not path.exists():
-        raise PartitionMissing(
-            f"partition {path.stem} of {'/'.join(path.parts[-3:-1])}",
-            found=f"no file {path}",
-            expected="a stored partition",
-            cure="materialize that partition first (in the UI: Materialize, and choose it)",
-        )
+        raise PartitionMissing.at(f"{path.stem} of {'/'.join(path.parts[-3:-1])}", path)
 
 
 @lru_cache(maxsize=1)
@@ -202,6 +197,16 @@ def publish(path: Path, target: "UPath") -> None:
     flush(path)
     path.replace(str(target))
     flush_folder(Path(str(target.parent)))
+
+
+def write_whole(path: "UPath", content: bytes) -> None:
+    """Write a small file so that readers see all of it or none."""
+    if is_remote(path):
+        path.write_bytes(content)
+        return
+    scratch = Path(str(path)).with_name(f".{path.name}.{uuid.uuid4().hex}")
+    scratch.write_bytes(content)
+    publish(scratch, path)
 
 
 class ParquetIOManager(dg.UPathIOManager):
@@ -225,12 +230,7 @@ class JsonIOManager(dg.UPathIOManager):
 
     def dump_to_path(self, context: dg.OutputContext, obj: dict[str, Any], path: "UPath") -> None:  # noqa: ARG002
         """Write a record, whole or not at all."""
-        if is_remote(path):
-            path.write_bytes(canonical_json(obj))
-            return
-        scratch = Path(str(path)).with_name(f".{path.name}.{uuid.uuid4().hex}")
-        scratch.write_bytes(canonical_json(obj))
-        publish(scratch, path)
+        write_whole(path, canonical_json(obj))
 
     def load_from_path(self, context: dg.InputContext, path: "UPath") -> dict[str, Any]:  # noqa: ARG002
         """A record."""

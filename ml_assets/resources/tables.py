@@ -3,14 +3,12 @@
 What the tables hold is declared in `assets.typed_tables`; tables of rows are Parquet, see `storage`.
 """
 
-import uuid
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from ml_assets.core.errors import PartitionMissing
-from ml_assets.resources.storage import is_remote, publish
+from ml_assets.resources.storage import write_whole
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -42,12 +40,7 @@ class CsvIOManager(dg.UPathIOManager):
 
     def dump_to_path(self, context: dg.OutputContext, obj: DataFrame, path: "UPath") -> None:  # noqa: ARG002
         """Write a table."""
-        if is_remote(path):
-            path.write_bytes(csv_bytes(obj))
-            return
-        scratch = Path(str(path)).with_name(f".{path.name}.{uuid.uuid4().hex}")
-        scratch.write_bytes(csv_bytes(obj))
-        publish(scratch, path)
+        write_whole(path, csv_bytes(obj))
 
     def load_from_path(self, context: dg.InputContext, path: "UPath") -> DataFrame:
         """A table with the dtypes that its asset declares; an empty cell is missing, also in a column of text.

@@ -232,12 +232,7 @@ def _copy(source: "Path | UPath", target: Path, key: str) -> tuple[Pointer, str]
     try:
         reading = source.open("rb")
     except FileNotFoundError as error:
-        raise PartitionMissing(
-            f"partition {key}",
-            found=f"no file {source}",
-            expected="a stored partition",
-            cure="materialize that partition first (in the UI: Materialize, and choose it)",
-        ) from error
+        raise PartitionMissing.at(key, source) from error
     with reading, target.open("wb") as writing:
         while chunk := reading.read(CHUNK_BYTES):
             writing.write(chunk)

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ml_assets.core.errors import SourceEmpty, SourceSchemaError
+from ml_assets.core.schema_change import EMPTY
 from ml_assets.resources.sources.as_found import as_text, can_be_judged, kept, kept_type
 from ml_assets.resources.sources.column_types import is_text, named, stored_type
 from ml_assets.resources.sources.converting import Text, converted, read_by_rules
-from ml_assets.resources.sources.describing import EMPTY, TEXT, type_name
+from ml_assets.resources.sources.describing import TEXT, type_name
 from ml_assets.resources.sources.windowing import Block
 from ml_assets.resources.sources.writing import write_partition
 

@@ -9,15 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ml_assets.core.errors import PartitionMissing, SourceUnreadable
+from ml_assets.core.schema_change import EMPTY
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from upath import UPath
 
 KEY = "ml_assets.source_columns"
-EMPTY = "empty"
-"""The type of a column in which no row of the partition has a value: what it holds can't be told."""
-
 TEXT = "text"
 """The type of every column of a format that has none of its own."""
 
