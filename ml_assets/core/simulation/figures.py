@@ -92,7 +92,7 @@ class Money:
     meter: Annotated[Floats, Shape(3)]  # flag drop, per mile, per minute
     meter_noise: Annotated[Floats, Shape(_Q)]
     tip_fare_bands: Annotated[Floats, Shape("f")]
-    tip_share: Annotated[Floats, Shape(2, "f", _Q)]
+    tip_share: Annotated[Floats, Shape(2, 2, "f", _Q)]  # vendor 1 or another: their terminals suggest other amounts
     toll_share: Annotated[Floats, Shape("c", "c", least=0)]
     toll_other: Annotated[Floats, Shape(_Q)]
     negotiated_fare: Annotated[Floats, Shape(_Q)]

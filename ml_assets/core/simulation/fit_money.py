@@ -26,6 +26,7 @@ def fit_money(trips: pl.DataFrame, cluster: Ints, card_by_miles: Floats) -> Figu
     cards = trips.filter((pl.col("payment_type") == 1) & (pl.col("fare") > 0))
     tip_share = cards["tip"].to_numpy() / (cards["total"] - cards["tip"]).to_numpy()
     band, regime = np.searchsorted(TIP_FARE_BANDS[:-1], cards["fare"].to_numpy()), cards["regime"].to_numpy()
+    own = (cards["VendorID"] == 1).fill_null(value=False).to_numpy().astype(np.int64)
     tolled = trips.filter(pl.col("clean") & (pl.col("tolls") >= 0))
     ends = cluster[tolled["pu"].to_numpy()] * CLUSTERS + cluster[tolled["do"].to_numpy()]
     paid = np.bincount(ends, (tolled["tolls"] > 0).to_numpy().astype(float), CLUSTERS**2)
@@ -38,7 +39,11 @@ def fit_money(trips: pl.DataFrame, cluster: Ints, card_by_miles: Floats) -> Figu
         "meter_noise": noise,
         "tip_fare_bands": list(TIP_FARE_BANDS),
         "tip_share": [
-            [quantiles_of(tip_share[(band == b) & (regime == r)]) for b in range(len(TIP_FARE_BANDS))] for r in (0, 1)
+            [
+                [quantiles_of(tip_share[(own == v) & (band == b) & (regime == r)]) for b in range(len(TIP_FARE_BANDS))]
+                for r in (0, 1)
+            ]
+            for v in (0, 1)
         ],
         "toll_share": (paid / (np.bincount(ends, minlength=CLUSTERS**2) + 2)).round(3).reshape(CLUSTERS, -1).tolist(),
         "toll_other": quantiles_of(others["tolls"].to_numpy(), 2),

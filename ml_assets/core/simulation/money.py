@@ -75,7 +75,8 @@ def bill(trips: Trips, plan: Plan, rng: np.random.Generator) -> Bill:
 
     shown = np.where(first | (surcharge < 0), 0.0, surcharge)
     before_tip = fare + extra + mta_tax + tolls + _IMPROVEMENT + shown
-    tip_table = (regime * len(money.tip_fare_bands) + band) << NOISE_BITS
+    own = (trips.vendor == 1).astype(np.int64)
+    tip_table = ((own * 2 + regime) * len(money.tip_fare_bands) + band) << NOISE_BITS
     tip = np.where(payment == 1, look.tip_share[tip_table + slots(rng, rows, NOISE_BITS)] * before_tip, 0.0)
     at = np.flatnonzero(flags.unrecorded)
     tipped = chance(rng, len(at), float(plan.figures.unrecorded_tipped[0]))

@@ -52,7 +52,7 @@ class Tables:
     negotiated_fare: Singles
     toll_other: Singles
     unrecorded_tip: Singles
-    tip_share: Singles  # regime, fare band, slot
+    tip_share: Singles  # vendor (1: vendor 1), regime, fare band, slot
 
 
 @lru_cache(maxsize=4)

@@ -24,6 +24,13 @@ PAYMENT_TYPES = [0, 1, 2, 3, 4, 5, 6]
 LAST_KNOWN_ZONE = 263
 """Taxi zones are numbered from 1; 264 means unknown, 265 outside New York City."""
 
+CREDIT_CARD = 1
+HIGH_TIP = 0.20
+"""Share of the charge before the tip; terminals suggest 20, 25 and 30 %."""
+
+HALF_A_CENT_USD = 0.005
+"""Amounts are whole cents: what was tipped as 20 % may be up to half a cent less."""
+
 KNOWN_AT = "dropoff_at"
 """When what the meter and the driver add to a trip is known: features that read such a column are refused."""
 
@@ -121,6 +128,23 @@ class Trip(pa.DataFrameModel):
         ge=0,
         unit="USD",
         description="charged to passengers, without cash tips",
+    )
+    tip_share: float = column(
+        known_at=KNOWN_AT,
+        derived=pl.when((pl.col("payment_type") == CREDIT_CARD) & (pl.col("total_usd") > pl.col("tip_usd"))).then(
+            pl.col("tip_usd") / (pl.col("total_usd") - pl.col("tip_usd"))
+        ),
+        nullable=True,
+        unit="share of the charge before the tip",
+        description="tip of a trip paid by card; null for all others, whose tips are not recorded",
+    )
+    high_tip: bool = column(
+        known_at=KNOWN_AT,
+        derived=pl.when((pl.col("payment_type") == CREDIT_CARD) & (pl.col("total_usd") > pl.col("tip_usd"))).then(
+            pl.col("tip_usd") + HALF_A_CENT_USD >= HIGH_TIP * (pl.col("total_usd") - pl.col("tip_usd"))
+        ),
+        nullable=True,
+        description="whether a trip paid by card was tipped at least HIGH_TIP of the charge; null for all others",
     )
 
     class Config:
