@@ -3,12 +3,13 @@
 How a bundle predicts is in `bundle`; how right the scores were is in `performance`.
 """
 
-import numpy as np
 import polars as pl
 
 from ml_assets.core.bundle import Bundle
 from ml_assets.core.encoding import Floats
+from ml_assets.core.errors import ScoringError
 from ml_assets.core.features import EVENT_AT, ROW_NUMBER
+from ml_assets.core.tasks import Task
 
 CONTENDERS = {
     "champion": "prediction",
@@ -17,14 +18,18 @@ CONTENDERS = {
 }
 """Contender -> its column in a predictions table."""
 
-SCHEMA = pl.Schema(
-    {
-        ROW_NUMBER: pl.UInt32(),
-        EVENT_AT: pl.Datetime("us"),
-        **dict.fromkeys(CONTENDERS.values(), pl.Float64()),
-        "model_version": pl.String(),
-    }
-)
+
+def schema(task: Task, classes: int = 1) -> pl.Schema:
+    """The columns of a predictions table; of a multiclass problem a prediction holds a probability per class."""
+    prediction = pl.Array(pl.Float64, classes) if task == "multiclass" else pl.Float64()
+    return pl.Schema(
+        {
+            ROW_NUMBER: pl.UInt32(),
+            EVENT_AT: pl.Datetime("us"),
+            **dict.fromkeys(CONTENDERS.values(), prediction),
+            "model_version": pl.String(),
+        }
+    )
 
 
 def score(features: pl.DataFrame, champion: Bundle, first: Bundle, *, threads: int) -> pl.DataFrame:
@@ -34,29 +39,44 @@ def score(features: pl.DataFrame, champion: Bundle, first: Bundle, *, threads: i
         features: a features table.
         champion: the bundle that answers.
         first: the pipeline's first champion, never retrained.
-        threads: how many LightGBM may use.
+        threads: how many may be used.
 
     Returns:
-        `row_number`, `event_at`, a prediction per contender in the label's unit, `model_version` (the
-        champion's SHA-256).
+        `row_number`, `event_at`, a prediction per contender as `tasks` says (in the label's unit, or
+        probabilities), `model_version` (the champion's SHA-256).
 
     Raises:
-        ScoringError: the features are not those of a bundle.
+        ScoringError: the features are not those of a bundle, or the two bundles are not for the same task.
     """
+    if (champion.task, champion.classes) != (first.task, first.classes):
+        raise ScoringError(
+            f"bundles {champion.sha256[:12]} and {first.sha256[:12]}",
+            found=f"{_told(champion)} beside {_told(first)}",
+            expected="champions of one and the same task",
+            cure="give the pipeline another name when its label changes: its ledger starts anew",
+        )
+    predicted = {
+        "champion": champion.predict(champion.feature_frame(features), threads=threads),
+        "never_retrained": first.predict(first.feature_frame(features), threads=threads),
+        "naive": champion.naive_scores(features.height),
+    }
+    columns = schema(champion.task, champion.classes)
     scores = features.select(
         pl.col(ROW_NUMBER),
         pl.col(EVENT_AT),
-        pl.Series("prediction", champion.predict(champion.feature_frame(features), threads=threads)),
-        pl.Series("prediction_never_retrained", first.predict(first.feature_frame(features), threads=threads)),
-        pl.lit(champion.naive).alias("prediction_naive"),
+        *(pl.Series(c, predicted[who], dtype=columns[c]) for who, c in CONTENDERS.items()),
         pl.lit(champion.sha256).alias("model_version"),
     )
-    return scores.match_to_schema(SCHEMA)
+    return scores.match_to_schema(columns)
 
 
-def no_scores() -> pl.DataFrame:
+def no_scores(task: Task, classes: int = 1) -> pl.DataFrame:
     """What a partition without an eligible champion has."""
-    return pl.DataFrame(schema=SCHEMA)
+    return pl.DataFrame(schema=schema(task, classes))
+
+
+def _told(bundle: Bundle) -> str:
+    return f"{bundle.task} of {bundle.classes} classes" if bundle.task == "multiclass" else bundle.task
 
 
 def contenders_on(
@@ -68,10 +88,10 @@ def contenders_on(
         holdout: rows of a features table that neither has learnt from.
         candidate: the bundle that wants to be released.
         champion: the live bundle, None where there is none, or where it has learnt from these rows.
-        threads: how many LightGBM may use.
+        threads: how many may be used.
     """
     scores = {"candidate": candidate.predict(candidate.feature_frame(holdout), threads=threads)}
     if champion is not None:
         scores["champion"] = champion.predict(champion.feature_frame(holdout), threads=threads)
-    scores["naive"] = np.full(holdout.height, candidate.naive)
+    scores["naive"] = candidate.naive_scores(holdout.height)
     return scores

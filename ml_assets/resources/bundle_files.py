@@ -1,4 +1,4 @@
-"""Bundles as folders: `<root>/<sha256>/manifest.json` and `model.txt`, written whole and never overwritten.
+"""Bundles as folders: `<root>/<sha256>/manifest.json` and the files it lists, written whole and never overwritten.
 
 What a bundle is, is in `ml_assets.core.bundle`; object stores are in `models`.
 """
@@ -7,14 +7,17 @@ import hashlib
 import json
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ml_assets.core.bundle import FORMAT, Bundle
+from ml_assets.core.bundle import FORMAT, MANIFEST, Bundle, require_names
 from ml_assets.core.errors import BundleError
 from ml_assets.resources.durable import flush, flush_folder
 
-MANIFEST, MODEL = "manifest.json", "model.txt"
+if TYPE_CHECKING:
+    from upath import UPath
+
 CURE = "restore the folder from a backup, or train again as of the same partition: the same inputs give the same bundle"
 
 
@@ -35,9 +38,10 @@ def save(bundle: Bundle, root: Path) -> Path:
     root.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=".part-", dir=root))
     try:
-        for name, content in {MANIFEST: bundle.manifest, MODEL: bundle.model_text.encode()}.items():
+        for name, content in {**bundle.files, MANIFEST: bundle.manifest}.items():
             (scratch / name).write_bytes(content)
             flush(scratch / name)
+        flush_folder(scratch)
         scratch.chmod(0o755)
         try:
             scratch.rename(folder)
@@ -51,13 +55,18 @@ def save(bundle: Bundle, root: Path) -> Path:
     return folder
 
 
-def load(root: Path, sha256: str) -> Bundle:
+def load(root: "Path | UPath", sha256: str) -> Bundle:
     """Read a bundle and prove that it is the one asked for.
 
-    Hashes are checked before LightGBM sees the text: a damaged one can crash the process.
+    Hashes are checked before anything parses the files: a damaged one can crash the process.
+
+    Args:
+        root: where bundles are kept, on disk or in an object store.
+        sha256: the bundle's.
 
     Raises:
-        BundleError: it is missing, damaged, of another format, or scores its golden rows differently.
+        BundleError: it is missing, half-written, damaged, of another format, holds what its manifest does not list,
+            or scores its golden rows differently.
     """
     folder = root / sha256
     manifest = _read(folder / MANIFEST, sha256, expected=sha256)
@@ -67,20 +76,33 @@ def load(root: Path, sha256: str) -> Bundle:
             f"bundle {sha256[:12]}",
             found=f"format {record.get('format')!r}",
             expected=f"format {FORMAT}",
-            cure="use the ml_assets that wrote it, or train again",
+            cure="train again as of the same partition, or use the ml_assets that wrote it",
         )
-    text = _read(folder / MODEL, sha256, expected=record.pop("files")[MODEL])
-    bundle = Bundle(record, text.decode())
+    hashes: Mapping[str, str] = record.pop("files")
+    require_names(hashes)
+    unlisted = sorted({p.name for p in folder.iterdir()} - {MANIFEST, *hashes})
+    if unlisted:
+        raise BundleError(
+            f"bundle {sha256[:12]}, {folder}",
+            found=[f"{name}, which its manifest does not list" for name in unlisted],
+            expected=f"only {', '.join([MANIFEST, *hashes])}",
+            cure="find out who put it there, and remove it",
+        )
+    bundle = Bundle(record, {name: _read(folder / name, sha256, expected=digest) for name, digest in hashes.items()})
     bundle.require_golden()
     return bundle
 
 
-def _read(path: Path, sha256: str, *, expected: str) -> bytes:
+def _read(path: "Path | UPath", sha256: str, *, expected: str) -> bytes:
     try:
         content = path.read_bytes()
     except OSError as e:
+        missing = "No such file or directory: nothing was saved here, or only a part of it"
         raise BundleError(
-            f"bundle {sha256[:12]}, {path}", found=e.strerror or str(e), expected="a readable file", cure=CURE
+            f"bundle {sha256[:12]}, {path}",
+            found=missing if isinstance(e, FileNotFoundError) else e.strerror or str(e),
+            expected="a readable file",
+            cure=CURE,
         ) from e
     digest = hashlib.sha256(content).hexdigest()
     if digest != expected:

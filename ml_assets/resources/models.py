@@ -3,7 +3,6 @@
 What a bundle is, is in `ml_assets.core.bundle`; its folder and how its hash is checked in `bundle_files`.
 """
 
-import tempfile
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -33,16 +32,20 @@ class Models(dg.ConfigurableResource):  # type: ignore[type-arg]
         """Keep a bundle; its SHA-256 is its address. Saving the same one again changes nothing."""
         from upath import UPath
 
-        from ml_assets.resources.bundle_files import save
+        from ml_assets.core.bundle import MANIFEST
+        from ml_assets.resources.bundle_files import load, save
 
         base = UPath(self.root)
         if not is_remote(base):
             return save(bundle, Path(self.root)).name
-        with tempfile.TemporaryDirectory() as scratch:
-            folder = save(bundle, Path(scratch))
-            for file in sorted(folder.iterdir()):
-                base.fs.put_file(str(file), (base / folder.name / file.name).path)
-            return folder.name
+        with suppress(BundleError):
+            return load(base, bundle.sha256).sha256
+        folder = base / bundle.sha256
+        folder.mkdir(parents=True, exist_ok=True)
+        # The manifest comes last: what was cut short has none, and is not taken for a bundle.
+        for name, content in {**bundle.files, MANIFEST: bundle.manifest}.items():
+            folder.fs.pipe_file((folder / name).path, content)
+        return bundle.sha256
 
     def named(self, version: str) -> "Bundle":
         """The bundle whose SHA-256 starts so, verified.
@@ -52,9 +55,11 @@ class Models(dg.ConfigurableResource):  # type: ignore[type-arg]
         """
         from upath import UPath
 
+        from ml_assets.core.bundle import MANIFEST
+
         base = UPath(self.root)
         kept = sorted(p.name for p in base.iterdir() if len(p.name) == DIGITS) if base.exists() else []
-        found = [sha256 for sha256 in kept if sha256.startswith(version.lower())]
+        found = [s for s in kept if s.startswith(version.lower()) and (base / s / MANIFEST).exists()]
         if len(found) != 1 or len(version) < SHORTEST_PREFIX:
             raise BundleError(
                 f"model {version!r}",
@@ -63,6 +68,15 @@ class Models(dg.ConfigurableResource):  # type: ignore[type-arg]
                 cure="copy the version from the champion's or the candidate's page, or from report.html",
             )
         return self.load(found[0])
+
+    def load_anew(self, sha256: str) -> "Bundle":
+        """As `load`, from where it is kept and not from memory: what is on disk may have been changed since.
+
+        Raises:
+            BundleError: it is missing or damaged.
+        """
+        _load.cache_clear()
+        return self.load(sha256)
 
     def load(self, sha256: str) -> "Bundle":
         """The bundle of that hash, verified; kept in memory, since a hash never changes its meaning.
@@ -77,16 +91,7 @@ class Models(dg.ConfigurableResource):  # type: ignore[type-arg]
 def _load(root: str, sha256: str) -> "Bundle":
     from upath import UPath
 
-    from ml_assets.resources.bundle_files import MANIFEST, MODEL, load
+    from ml_assets.resources.bundle_files import load
 
     base = UPath(root)
-    if not is_remote(base):
-        return load(Path(root), sha256)
-    with tempfile.TemporaryDirectory() as scratch:
-        target = Path(scratch) / sha256
-        target.mkdir()
-        for name in (MANIFEST, MODEL):
-            # What is not there is missing in the copy as well, and `load` says so.
-            with suppress(FileNotFoundError):
-                base.fs.get_file((base / sha256 / name).path, str(target / name))
-        return load(Path(scratch), sha256)
+    return load(base if is_remote(base) else Path(root), sha256)

@@ -1,5 +1,6 @@
-"""A bundle has one address, scores what it was trained on, and refuses everything else."""
+"""A bundle of whatever task has one address, scores what it was trained on, and refuses everything else."""
 
+import hashlib
 import json
 from dataclasses import replace
 from datetime import datetime
@@ -9,16 +10,18 @@ import polars as pl
 import pytest
 
 from ml_assets.core.assignment import PartCounts
-from ml_assets.core.bundle import FORMAT, GOLDEN_ROWS, Bundle
+from ml_assets.core.bundle import FORMAT, GOLDEN_ROWS, Bundle, require_names
 from ml_assets.core.encoding import encode
 from ml_assets.core.errors import BundleError, ScoringError
 from ml_assets.core.features import Feature
 from ml_assets.core.manifest import Manifest
+from ml_assets.core.models.kinds import fit_model
+from ml_assets.core.models.spec import ModelSpec
+from ml_assets.core.models.trees_model import FILE
 from ml_assets.core.parameters import ModelParams
 from ml_assets.core.split import UNIT
 from ml_assets.core.target_encoding import TargetEncoding
 from ml_assets.core.time_split import TimeRange, TimeSplit
-from ml_assets.core.training import train_lightgbm
 
 FEATURES = [
     Feature("zone", pl.col("zone"), kind="category"),
@@ -47,21 +50,32 @@ TRAIN, VALIDATION = rides(800, 1), rides(200, 2)
 FRAME = VALIDATION.select(NAMES)
 
 
-def made(seed: int = 0, train: pl.DataFrame = TRAIN, **changed: object) -> Bundle:
-    params = ModelParams(trees=30, leaves=7, min_rows_per_leaf=10)
-    rows = PartCounts(rows={"train": train.height, "validation": 200, "holdout": 1}, immature=dict.fromkeys(NAMES, 0))
-    return Bundle.of(
-        train_lightgbm(train, VALIDATION, features=FEATURES, params=params, seed=seed, threads=1),
-        **{
-            "pipeline": "duration",
-            "label": {"name": "trip_minutes", "unit": "minutes", "task": "regression"},
-            "params": params,
-            "seed": seed,
-            "manifest": Manifest("2018-03", {"2018-03": "ab" * 32}, SPLIT, rows),
-            "train": train,
-            **changed,
-        },
-    )
+PARAMS = ModelParams(trees=30, leaves=7, min_rows_per_leaf=10)
+LABEL = {"name": "trip_minutes", "unit": "minutes", "task": "regression", "classes": None}
+LEARNING = {"window": None, "half_life": None, "rows": 800, "refit": False}
+MANIFEST = Manifest(
+    "2018-03", {"2018-03": "ab" * 32}, SPLIT,
+    PartCounts(rows={"train": 900, "validation": 200, "holdout": 1}, immature=dict.fromkeys(NAMES, 0)),
+)  # fmt: skip
+
+
+def fitted(spec: ModelSpec, train: pl.DataFrame = TRAIN, validation: pl.DataFrame | None = VALIDATION, **given):
+    told = {"features": FEATURES, "seed": 0, "threads": 1, **given}
+    return fit_model(spec, train, validation, **told)
+
+
+def made(
+    seed: int = 0, train: pl.DataFrame = TRAIN, params: ModelParams = PARAMS, validation=VALIDATION, features=FEATURES,
+    threads: int = 1, **changed: object,
+) -> Bundle:  # fmt: skip
+    spec = ModelSpec("model", "lightgbm", params.task, params, classes=3 if params.task == "multiclass" else 2)
+    told = {"pipeline": "duration", "label": LABEL, "spec": spec, "seed": seed, "manifest": MANIFEST, "train": train,
+            "learning": LEARNING, **changed}  # fmt: skip
+    return Bundle.of(fitted(spec, train, validation, seed=seed, features=features, threads=threads), **told)
+
+
+def in_classes(frame: pl.DataFrame, *steps: float) -> pl.DataFrame:
+    return frame.with_columns(label=sum(pl.col("label") > step for step in steps).cast(pl.Float64))
 
 
 @pytest.fixture(scope="module")
@@ -69,12 +83,25 @@ def bundle() -> Bundle:
     return made()
 
 
+def text(bundle: Bundle) -> str:
+    return bundle.files[FILE].decode()
+
+
+def with_text(bundle: Bundle, other: str) -> Bundle:
+    return replace(bundle, files={FILE: other.encode()})
+
+
 def test_it_says_what_it_is(bundle):
     record = json.loads(bundle.manifest)
     assert record["format"] == FORMAT
     assert (bundle.as_of, bundle.rows_trained, bundle.naive) == ("2018-03", 800, TRAIN["label"].median())
     assert [s.name for s in bundle.specs] == NAMES
-    assert record["training"]["trees"] == bundle.model_text.count("\nTree=") > 1
+    assert record["iterations"] == text(bundle).count("\nTree=") > 1
+    assert record["model"]["kind"] == record["models"][0]["kind"] == "lightgbm"
+    assert record["models"][0]["params"] == PARAMS.to_json()
+    assert record["files"] == {FILE: hashlib.sha256(bundle.files[FILE]).hexdigest()}
+    assert (record["task"], record["classes"], record["tuning"]) == ("regression", None, None)
+    assert list(record["validation"]) == ["l1"]
     assert len(record["golden"]["rows"]) == len(record["golden"]["scores"]) == GOLDEN_ROWS
     assert len(set(record["golden"]["scores"])) > 1
 
@@ -98,7 +125,7 @@ def test_the_scores_do_not_depend_on_threads_or_on_the_rows_beside(bundle):
 def test_from_its_manifest_and_text_it_scores_the_same_to_the_bit(bundle):
     record = json.loads(bundle.manifest)
     del record["files"]
-    again = Bundle(record, bundle.model_text)
+    again = Bundle(record, bundle.files)
     assert again.sha256 == bundle.sha256
     np.testing.assert_array_equal(again.predict(FRAME), bundle.predict(FRAME))
     again.require_golden()
@@ -106,7 +133,7 @@ def test_from_its_manifest_and_text_it_scores_the_same_to_the_bit(bundle):
 
 def test_the_same_facts_have_the_same_address(bundle):
     assert made().sha256 == bundle.sha256
-    assert Bundle(dict(reversed(bundle.facts.items())), bundle.model_text).sha256 == bundle.sha256
+    assert Bundle(dict(reversed(bundle.facts.items())), bundle.files).sha256 == bundle.sha256
 
 
 @pytest.mark.parametrize(
@@ -116,9 +143,15 @@ def test_the_same_facts_have_the_same_address(bundle):
         "pipeline",
         "label",
         "features",
-        "params",
+        "task",
+        "classes",
+        "models",
+        "model",
         "seed",
         "training",
+        "learning",
+        "tuning",
+        "iterations",
         "validation",
         "importances",
         "naive",
@@ -132,7 +165,7 @@ def test_any_other_fact_is_another_address(bundle, fact):
 
 def test_another_text_or_training_is_another_address(bundle):
     others = [
-        replace(bundle, model_text=bundle.model_text + "\n"),
+        with_text(bundle, text(bundle) + "\n"),
         made(seed=1),
         made(train=TRAIN.head(799)),
         made(pipeline="other"),
@@ -148,13 +181,13 @@ def test_golden_rows_that_score_otherwise_are_refused(bundle):
         replace(bundle, facts={**bundle.facts, "golden": {**golden, "scores": nudged}}).require_golden()
     assert "lightgbm" in caught.value.cure
     with pytest.raises(BundleError, match="golden rows"):
-        replace(bundle, model_text=made(train=rides(800, 3)).model_text).require_golden()
+        with_text(bundle, text(made(train=rides(800, 3)))).require_golden()
 
 
 def test_lightgbm_itself_scores_permuted_columns_without_a_word(bundle):
     import lightgbm as lgb
 
-    raw = lgb.Booster(model_str=bundle.model_text)
+    raw = lgb.Booster(model_str=text(bundle))
     matrix = encode(FRAME, bundle.specs)
     permuted = raw.predict(matrix[:, [0, 2, 1]])
     assert np.isfinite(permuted).all()
@@ -213,15 +246,80 @@ def test_its_columns_out_of_a_features_table(bundle):
 
 
 def test_fewer_rows_than_golden_ones():
-    few = TRAIN.head(3)
-    bundle = made()
-    small = Bundle.of(
-        train_lightgbm(TRAIN, VALIDATION, features=FEATURES, params=ModelParams(trees=5), seed=0, threads=1),
-        pipeline="p", label={}, params=ModelParams(trees=5), seed=0, train=few,
-        manifest=Manifest.from_json(bundle.facts["training"]),
-    )  # fmt: skip
+    spec = ModelSpec("model", "lightgbm", "regression", ModelParams(trees=5))
+    small = Bundle.of(fitted(spec), pipeline="p", label={}, spec=spec, seed=0, train=TRAIN.head(3), manifest=MANIFEST,
+                      learning=LEARNING)  # fmt: skip
     assert len(small.facts["golden"]["rows"]) == 3
     small.require_golden()
+
+
+TASKS = {
+    "binary": (in_classes(TRAIN, 15), in_classes(VALIDATION, 15), ["no", "yes"]),
+    "multiclass": (in_classes(TRAIN, 10, 20), in_classes(VALIDATION, 10, 20), ["short", "middle", "long"]),
+}
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_classifier(task):
+    train, validation, names = TASKS[task]
+    label = {**LABEL, "unit": None, "task": task, "classes": names}
+    bundle = made(train=train, validation=validation, params=replace(PARAMS, objective=task), label=label)
+    rates = np.bincount(train["label"].cast(int)) / train.height
+    wide = task == "multiclass"
+    assert bundle.naive == (rates.tolist() if wide else rates[1])
+    assert (bundle.task, bundle.classes, bundle.facts["classes"]) == (task, 3 if wide else 1, names)
+    scores = bundle.predict(FRAME)
+    assert scores.shape == bundle.naive_scores(200).shape == ((200, 3) if wide else (200,))
+    assert bundle.predict(FRAME.clear()).shape == ((0, 3) if wide else (0,))
+    assert ((scores > 0) & (scores < 1)).all()
+    np.testing.assert_array_equal(bundle.naive_scores(2), [rates, rates] if wide else [rates[1]] * 2)
+    again = Bundle({k: v for k, v in json.loads(bundle.manifest).items() if k != "files"}, bundle.files)
+    again.require_golden()
+    assert again.sha256 == bundle.sha256
+    np.testing.assert_array_equal(again.predict(FRAME, threads=2), scores)
+
+
+def test_the_naive_baseline_of_a_quantile_is_the_quantile():
+    bundle = made(params=replace(PARAMS, objective="quantile", alpha=0.9))
+    assert bundle.naive == TRAIN["label"].quantile(0.9, "linear")
+    assert (bundle.naive_scores(3) == bundle.naive).all()
+
+
+def test_what_was_learnt_from_and_tuned_is_told():
+    learning = {"window": 2, "half_life": 1.5, "rows": 321, "refit": True}
+    tuning = {"study": "duration 2018-03", "trials": 30, "best": [{"leaves": 31}]}
+    bundle = made(learning=learning, tuning=tuning, validation=None)
+    assert (bundle.facts["learning"], bundle.facts["tuning"], bundle.rows_trained) == (learning, tuning, 321)
+    assert bundle.facts["validation"] is None
+
+
+def test_several_models_of_one_bundle_are_all_told():
+    specs = [ModelSpec(n, "lightgbm", "regression", replace(PARAMS, trees=t)) for n, t in (("few", 5), ("many", 9))]
+    bundle = made(spec=specs)
+    assert [(m["name"], m["params"]["trees"]) for m in bundle.facts["models"]] == [("few", 5), ("many", 9)]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../model.txt", "/etc/passwd", "a/b", "a\\b", "..", ".hidden", "-rf", "", "a b", "zöne.txt", "a\n",
+     "manifest.json", "Manifest.JSON", "x" * 101, "C:model"],
+)  # fmt: skip
+def test_names_that_lead_elsewhere_are_refused(bundle, name):
+    with pytest.raises(BundleError, match="files of a bundle"):
+        Bundle(bundle.facts, {name: b""})
+    require_names({FILE: 0, "member_a.onnx": 0})
+
+
+def test_names_that_differ_in_their_case_only_are_refused(bundle):
+    with pytest.raises(BundleError) as caught:
+        Bundle(bundle.facts, {"a.txt": b"", "A.txt": b"", "b/": b""})
+    assert [found.split(":")[0] for found in caught.value.found] == ["'A.txt'", "'b/'"]
+
+
+def test_a_model_of_an_unknown_kind_is_refused(bundle):
+    other = replace(bundle, facts={**bundle.facts, "model": {"kind": "pickle"}})
+    with pytest.raises(BundleError, match="kind 'pickle'"):
+        other.predict(FRAME)
 
 
 ENCODED = [*FEATURES, TargetEncoding("mean_by_zone", of=("zone",)),
@@ -230,12 +328,8 @@ UNITS = TRAIN.with_columns(pl.int_range(pl.len(), dtype=pl.UInt64).alias(UNIT))
 
 
 def encoded(train: pl.DataFrame = UNITS, validation: pl.DataFrame = VALIDATION, threads: int = 1) -> Bundle:
-    params = ModelParams(trees=30, leaves=7, min_rows_per_leaf=10, early_stopping_rounds=0, max_categories=2)
-    return Bundle.of(
-        train_lightgbm(train, validation, features=ENCODED, params=params, seed=0, threads=threads),
-        pipeline="duration", label={}, params=params, seed=0, train=train,
-        manifest=Manifest.from_json(made().facts["training"]),
-    )  # fmt: skip
+    params = replace(PARAMS, early_stopping_rounds=0, max_categories=2)
+    return made(train=train, validation=validation, params=params, features=ENCODED, threads=threads, label={})
 
 
 @pytest.fixture(scope="module")
@@ -247,8 +341,8 @@ def test_target_encodings_are_in_the_bundle_and_no_input(with_encodings):
     assert [s.name for s in with_encodings.specs] == NAMES
     assert with_encodings.feature_frame(VALIDATION).columns == NAMES
     told = json.loads(with_encodings.manifest)
-    assert [e["name"] for e in told["target_encodings"]] == ["mean_by_zone", "mean_by_zone_raw"]
-    assert told["target_encodings"][0]["keys"] == [sorted(TRAIN["zone"].unique())]
+    assert [e["name"] for e in told["model"]["target_encodings"]] == ["mean_by_zone", "mean_by_zone_raw"]
+    assert told["model"]["target_encodings"][0]["keys"] == [sorted(TRAIN["zone"].unique())]
     assert list(with_encodings.facts["importances"]) == [*NAMES, "mean_by_zone", "mean_by_zone_raw"]
     assert with_encodings.facts["importances"]["mean_by_zone"] > 0
     assert told["format"] == FORMAT
@@ -257,7 +351,7 @@ def test_target_encodings_are_in_the_bundle_and_no_input(with_encodings):
 def test_a_bundle_with_target_encodings_scores_the_same_when_read_back(with_encodings):
     record = json.loads(with_encodings.manifest)
     del record["files"]
-    again = Bundle(record, with_encodings.model_text)
+    again = Bundle(record, with_encodings.files)
     assert again.sha256 == with_encodings.sha256
     again.require_golden()
     np.testing.assert_array_equal(again.predict(FRAME), with_encodings.predict(FRAME, threads=2))
@@ -273,7 +367,8 @@ def test_a_bundle_with_target_encodings_scores_the_same_when_read_back(with_enco
 
 def test_another_table_scores_otherwise(with_encodings):
     facts = json.loads(json.dumps(with_encodings.facts))
-    facts["target_encodings"][0]["values"] = [v + 9 for v in facts["target_encodings"][0]["values"]]
+    [table, _] = facts["model"]["target_encodings"]
+    table["values"] = [v + 9 for v in table["values"]]
     other = replace(with_encodings, facts=facts)
     assert other.sha256 != with_encodings.sha256
     with pytest.raises(BundleError, match="golden rows"):
@@ -285,14 +380,8 @@ def test_only_training_rows_are_learnt_from(with_encodings):
     rng = np.random.default_rng(0)
     other = encoded(validation=VALIDATION.with_columns(label=rng.permutation(VALIDATION["label"])))
     # Its loss on the validation rows is another fact; all that predicts is the same.
-    assert other.model_text == with_encodings.model_text
+    assert other.files == with_encodings.files
     assert {**other.facts, "validation": 0} == {**with_encodings.facts, "validation": 0}
     assert other.facts["validation"] != with_encodings.facts["validation"]
     trained_otherwise = encoded(train=UNITS.with_columns(label=pl.col("label").reverse()))
-    assert trained_otherwise.facts["target_encodings"] != with_encodings.facts["target_encodings"]
-
-
-def test_a_bundle_without_target_encodings_says_nothing_of_them(bundle):
-    # So that bundles from before there were any have the same address when they are made again.
-    assert "target_encodings" not in bundle.facts
-    assert bundle.encodings == ()
+    assert trained_otherwise.facts["model"] != with_encodings.facts["model"]

@@ -1,17 +1,20 @@
 """Parameters by name, and values that are refused before anything is trained."""
 
+import json
 from dataclasses import fields
 
+import polars as pl
 import pytest
 
 from ml_assets.core.errors import ConfigError
+from ml_assets.core.features import Feature
 from ml_assets.core.parameters import ModelParams
 
 
 def test_by_name_as_yaml_gives_them():
     read = ModelParams.read({"trees": 50, "learning_rate": 1, "alpha": 3}, objective="huber")
     assert (read.trees, read.learning_rate, read.objective, read.alpha_or_default) == (50, 1, "huber", 3)
-    assert ModelParams(**read.to_json()) == read
+    assert ModelParams.from_json(read.to_json()) == read
 
 
 def test_alpha_by_default():
@@ -43,6 +46,24 @@ def test_all_mistakes_at_once():
         ({"trees": None}, "l1", "trees: None"),
         ({"alpha": "half"}, "quantile", "alpha: 'half', not a number"),
         ({"l2": float("inf")}, "l1", "l2: inf"),
+        ({"boosting": "dart"}, "l1", "'dart', not one of gbdt, rf"),
+        ({"boosting": "rf"}, "l1", "bagging_fraction: 1, so that all trees of a random forest are alike"),
+        ({"boosting": "rf", "bagging_fraction": 0.6, "learning_rate": 0.2}, "l2", "learning_rate: 0.2, which a random"),
+        (
+            {"boosting": "rf", "bagging_fraction": 0.6, "early_stopping_rounds": 9},
+            "l2",
+            "early_stopping_rounds: 9",
+        ),
+        ({"linear_tree": 1}, "l2", "linear_tree: 1, not true or false"),
+        ({"linear_tree": True}, "l1", "no linear trees for l1"),
+        ({"linear_tree": True}, "quantile", "no linear trees for quantile"),
+        ({"linear_tree": True, "monotone": {"miles": 1}}, "l2", "do not keep to it"),
+        ({"monotone": {"miles": 1}}, "l1", "can't keep to it with l1"),
+        ({"monotone": {"miles": 1}}, "quantile", "can't keep to it with quantile"),
+        ({"monotone": {"miles": 1}}, "multiclass", "can't keep to it with multiclass"),
+        ({"monotone": {"miles": 2}}, "l2", "monotone: miles: 2, not -1, 0 or 1"),
+        ({"monotone": {"miles": True}}, "l2", "monotone: miles: True"),
+        ({"monotone": ["miles"]}, "l2", "not a mapping of features"),
     ],
 )
 def test_refused(params, objective, words):
@@ -76,7 +97,7 @@ BOUNDS = {
 
 
 def test_every_number_has_bounds():
-    assert {f.name for f in fields(ModelParams)} == {"objective", *BOUNDS}
+    assert {f.name for f in fields(ModelParams)} == {"objective", "boosting", "linear_tree", "monotone", *BOUNDS}
 
 
 @pytest.mark.parametrize("name", BOUNDS)
@@ -88,3 +109,29 @@ def test_bounds_are_inside_and_nothing_beyond_them(name):
     for outside in (*beyond, float("nan"), "1", True, [1]):
         with pytest.raises(ConfigError, match=f"{name}: "):
             ModelParams.read({name: outside}, objective="huber")
+
+
+def test_monotone_constraints_have_one_form_and_survive_json():
+    read = ModelParams.read({"monotone": {"miles": 1, "hour": 0, "fare": -1}}, objective="l2")
+    assert read.monotone == (("fare", -1), ("miles", 1))
+    assert read == ModelParams.read({"monotone": {"fare": -1, "miles": 1}}, objective="l2")
+    assert read.to_json()["monotone"] == {"fare": -1, "miles": 1}
+    assert ModelParams.from_json(json.loads(json.dumps(read.to_json()))) == read
+    assert hash(read) == hash(ModelParams.from_json(read.to_json()))
+
+
+def test_monotone_constraints_name_numbers_of_the_features():
+    features = [Feature("miles", pl.col("miles"), kind="number"), Feature("zone", pl.col("zone"), kind="category")]
+    ModelParams(objective="l2", monotone=(("miles", 1),)).require_features(features)
+    with pytest.raises(ConfigError) as caught:
+        ModelParams(objective="l2", monotone=(("fare", -1), ("zone", 1))).require_features(features)
+    assert caught.value.found == ["monotone: fare, which is no feature", "monotone: zone, which is a category"]
+    assert "miles" in caught.value.expected
+
+
+def test_what_an_objective_is_for_and_when_training_stops():
+    tasks = {o: ModelParams(objective=o).task for o in ("l1", "poisson", "binary", "multiclass")}
+    assert tasks == {"l1": "regression", "poisson": "regression", "binary": "binary", "multiclass": "multiclass"}
+    assert ModelParams().stops_early
+    assert not ModelParams(early_stopping_rounds=0).stops_early
+    assert not ModelParams(boosting="rf", bagging_fraction=0.5).stops_early

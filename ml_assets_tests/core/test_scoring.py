@@ -1,5 +1,6 @@
 """Scores: one for each row, in its order, beside those of the yardsticks."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -9,9 +10,10 @@ import pytest
 from ml_assets.core.bundle import Bundle
 from ml_assets.core.errors import ScoringError
 from ml_assets.core.features import Feature
+from ml_assets.core.models.kinds import fit_model
+from ml_assets.core.models.spec import ModelSpec
 from ml_assets.core.parameters import ModelParams
-from ml_assets.core.scoring import CONTENDERS, SCHEMA, contenders_on, no_scores, score
-from ml_assets.core.training import train_lightgbm
+from ml_assets.core.scoring import CONTENDERS, contenders_on, no_scores, schema, score
 
 PARAMS = ModelParams(trees=10, leaves=7, min_rows_per_leaf=10)
 
@@ -34,13 +36,20 @@ def table(rows: int = 300, seed: int = 0) -> pl.DataFrame:
     )
 
 
-def bundle(*features: str, seed: int = 0) -> Bundle:
-    train = table(seed=seed)
+def bundle(*features: str, seed: int = 0, task: str = "regression", classes: int = 2) -> Bundle:
+    train, naive = table(seed=seed), float(seed)
+    if task != "regression":
+        steps = [10, 15, 20][: classes - 1]
+        train = train.with_columns(label=sum(pl.col("label") > step for step in steps).cast(pl.Float64))
+        naive = [1 / classes] * classes if task == "multiclass" else 0.25
     kinds = {"zone": "category", "miles": "number"}
     declared = [Feature(name, pl.col(name), kind=kinds[name]) for name in features]
-    model = train_lightgbm(train, table(100, 9), features=declared, params=PARAMS, seed=0, threads=1)
-    facts = {"features": [s.to_json() for s in model.specs], "naive": float(seed), "seed": seed}
-    return Bundle(facts, model.text)
+    params = replace(PARAMS, objective="l1" if task == "regression" else task)
+    fit = fit_model(ModelSpec("model", "lightgbm", task, params, classes), train, None, features=declared, seed=0,
+                    threads=1)  # fmt: skip
+    facts = {"features": [s.to_json() for s in fit.specs], "naive": naive, "seed": seed, "task": task,
+             "model": fit.model.facts()}  # fmt: skip
+    return Bundle(facts, fit.model.files())
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +65,7 @@ def first() -> Bundle:
 def test_a_score_for_each_row_in_its_order(champion, first):
     features = table(50, 3).reverse()
     scores = score(features, champion, first, threads=1)
-    assert scores.schema == SCHEMA
+    assert scores.schema == schema("regression")
     assert scores.select("row_number", "event_at").equals(features.select("row_number", "event_at"))
     np.testing.assert_array_equal(scores["prediction"], champion.predict(features.select("zone", "miles")))
     np.testing.assert_array_equal(scores["prediction_never_retrained"], first.predict(features.select("miles")))
@@ -73,9 +82,9 @@ def test_the_columns_of_the_table_may_be_in_any_order(champion, first):
 
 
 def test_no_rows(champion, first):
-    assert score(table().clear(), champion, first, threads=1).equals(no_scores())
-    assert no_scores().schema == SCHEMA
-    assert no_scores().is_empty()
+    assert score(table().clear(), champion, first, threads=1).equals(no_scores("regression"))
+    assert no_scores("regression").schema == schema("regression")
+    assert no_scores("regression").is_empty()
 
 
 def test_features_of_another_model_are_refused(champion, first):
@@ -102,3 +111,28 @@ def test_contenders_with_and_without_a_champion(champion, first):
     np.testing.assert_array_equal(both["champion"], champion.predict(holdout.select("zone", "miles")))
     np.testing.assert_array_equal(both["candidate"], alone["candidate"])
     assert not np.array_equal(both["candidate"], both["champion"])
+
+
+@pytest.mark.parametrize(("task", "classes"), [("binary", 2), ("multiclass", 3)])
+def test_probabilities(task, classes, tmp_path):
+    features = table(50, 3)
+    champion, first = (bundle("zone", "miles", seed=s, task=task, classes=classes) for s in (1, 2))
+    scores = score(features, champion, first, threads=1)
+    assert scores.schema == schema(task, champion.classes)
+    assert scores.schema == no_scores(task, champion.classes).schema
+    np.testing.assert_array_equal(scores["prediction"].to_numpy(), champion.predict(features.select("zone", "miles")))
+    np.testing.assert_array_equal(scores["prediction_naive"].to_numpy(), champion.naive_scores(50))
+    assert scores["prediction"].n_unique() > 10
+    scores.write_parquet(tmp_path / "scores.parquet")
+    assert pl.read_parquet(tmp_path / "scores.parquet").equals(scores)
+    assert score(features.clear(), champion, first, threads=1).equals(no_scores(task, champion.classes))
+    both = contenders_on(features, candidate=champion, champion=first, threads=1)
+    assert {v.shape for v in both.values()} == {(50, 3) if task == "multiclass" else (50,)}
+
+
+def test_champions_of_different_tasks_are_refused(champion):
+    with pytest.raises(ScoringError, match="regression beside multiclass of 3 classes"):
+        score(table(5), champion, bundle("zone", "miles", task="multiclass", classes=3), threads=1)
+    three, four = (bundle("miles", task="multiclass", classes=n) for n in (3, 4))
+    with pytest.raises(ScoringError, match="3 classes beside multiclass of 4"):
+        score(table(5), three, four, threads=1)

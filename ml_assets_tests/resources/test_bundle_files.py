@@ -6,6 +6,9 @@ import json
 import multiprocessing
 import os
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import lightgbm
@@ -13,12 +16,14 @@ import numpy as np
 import polars as pl
 import pytest
 
-from ml_assets.core.bundle import FORMAT, Bundle
+from ml_assets.core.bundle import FORMAT, MANIFEST, Bundle
 from ml_assets.core.errors import BundleError
 from ml_assets.core.features import Feature
+from ml_assets.core.models.kinds import fit_model
+from ml_assets.core.models.spec import ModelSpec
+from ml_assets.core.models.trees_model import FILE as MODEL
 from ml_assets.core.parameters import ModelParams
-from ml_assets.core.training import train_lightgbm
-from ml_assets.resources.bundle_files import MANIFEST, MODEL, load, save
+from ml_assets.resources.bundle_files import load, save
 
 PARAMS = ModelParams(trees=10, leaves=7, min_rows_per_leaf=10)
 
@@ -34,11 +39,12 @@ FRAME = rides(50, 3).drop("label")
 
 def made(seed: int = 1, form: int = FORMAT) -> Bundle:
     features = [Feature("zone", pl.col("zone"), kind="category"), Feature("miles", pl.col("miles"), kind="number")]
-    model = train_lightgbm(rides(300, seed), rides(100, 9), features=features, params=PARAMS, seed=0, threads=1)
-    facts = {"format": form, "features": [s.to_json() for s in model.specs], "naive": 7.5}
+    spec = ModelSpec("model", "lightgbm", "regression", PARAMS)
+    fit = fit_model(spec, rides(300, seed), rides(100, 9), features=features, seed=0, threads=1)
+    facts = {"format": form, "features": [s.to_json() for s in fit.specs], "naive": 7.5, "model": fit.model.facts()}
     golden = {"rows": [list(r) for r in FRAME.head(3).iter_rows()]}
-    golden["scores"] = Bundle(facts, model.text).predict(FRAME.head(3)).tolist()
-    return Bundle({**facts, "golden": golden}, model.text)
+    golden["scores"] = Bundle(facts, fit.model.files()).predict(FRAME.head(3)).tolist()
+    return Bundle({**facts, "golden": golden}, fit.model.files())
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +121,7 @@ def longer(folder: Path) -> None:
 
 
 def of_another(folder: Path) -> None:
-    (folder / MODEL).write_text(made(seed=2).model_text)
+    (folder / MODEL).write_bytes(made(seed=2).files[MODEL])
 
 
 def manifest_changed(folder: Path) -> None:
@@ -179,10 +185,58 @@ def test_another_format_is_refused(tmp_path, request):
     assert caught.value.expected == f"format {FORMAT}"
 
 
+def test_format_1_is_refused_with_the_way_out(bundle, tmp_path, unparsed):
+    manifest = json.dumps({"format": 1, "files": {"model.txt": "00"}}).encode()
+    folder = tmp_path / hashlib.sha256(manifest).hexdigest()
+    folder.mkdir()
+    (folder / MANIFEST).write_bytes(manifest)
+    with pytest.raises(BundleError, match="format 1") as caught:
+        load(tmp_path, folder.name)
+    assert "train again" in caught.value.cure
+
+
+@pytest.mark.parametrize("name", ["extra.txt", ".hidden", "folder"])
+def test_what_the_manifest_does_not_list_is_refused(saved, name, unparsed):
+    if name == "folder":
+        (saved / name).mkdir()
+    else:
+        (saved / name).write_text("x")
+    with pytest.raises(BundleError, match="does not list") as caught:
+        load(saved.parent, saved.name)
+    assert caught.value.found == [f"{name}, which its manifest does not list"]
+
+
+def test_a_manifest_that_lists_files_elsewhere_is_refused(bundle, saved, unparsed):
+    outside = saved.parent / "outside.txt"
+    outside.write_bytes(bundle.files[MODEL])
+    record = json.loads(bundle.manifest)
+    record["files"] = {"../outside.txt": hashlib.sha256(outside.read_bytes()).hexdigest()}
+    manifest = json.dumps(record).encode()
+    folder = saved.parent / hashlib.sha256(manifest).hexdigest()
+    folder.mkdir()
+    (folder / MANIFEST).write_bytes(manifest)
+    with pytest.raises(BundleError, match="files of a bundle"):
+        load(saved.parent, folder.name)
+
+
+def test_any_number_of_files(bundle, tmp_path):
+    files = {**bundle.files, "member_b.onnx": b"\x00\xff" * 1000, "empty.bin": b""}
+    many = Bundle(bundle.facts, files)
+    folder = save(many, tmp_path)
+    assert sorted(p.name for p in folder.iterdir()) == sorted([MANIFEST, *files])
+    assert load(tmp_path, many.sha256).files == files
+    (folder / "member_b.onnx").write_bytes(b"\x00")
+    with pytest.raises(BundleError, match="SHA-256"):
+        load(tmp_path, many.sha256)
+    (folder / "member_b.onnx").unlink()
+    with pytest.raises(BundleError, match="only a part of it"):
+        load(tmp_path, many.sha256)
+
+
 def test_golden_rows_are_scored_when_it_is_loaded(bundle, tmp_path):
     golden = bundle.facts["golden"]
     wrong = {**golden, "scores": [s + 1e-9 for s in golden["scores"]]}
-    folder = save(Bundle({**bundle.facts, "golden": wrong}, bundle.model_text), tmp_path)
+    folder = save(Bundle({**bundle.facts, "golden": wrong}, bundle.files), tmp_path)
     with pytest.raises(BundleError, match="golden rows"):
         load(tmp_path, folder.name)
 
@@ -198,12 +252,55 @@ def test_what_a_killed_process_left_is_no_bundle(bundle, tmp_path):
     assert load(tmp_path, bundle.sha256).sha256 == bundle.sha256
 
 
+KILLED = """
+import json, os, signal, sys
+from pathlib import Path
+from ml_assets.core.bundle import MANIFEST, Bundle
+from ml_assets.resources import bundle_files
+root, saved, calls = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+record = json.loads((saved / MANIFEST).read_bytes())
+bundle = Bundle(record, {name: (saved / name).read_bytes() for name in record.pop("files")})
+def killed_at(real):
+    def call(*args):
+        global calls
+        calls -= 1
+        if calls < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(*args)
+    return call
+bundle_files.flush, bundle_files.flush_folder = killed_at(bundle_files.flush), killed_at(bundle_files.flush_folder)
+bundle_files.save(bundle, root)
+"""
+
+
+@pytest.mark.parametrize("calls", [0, 1, 2])
+def test_kill_minus_9_while_saving_leaves_nothing_that_is_taken_for_a_bundle(bundle, saved, tmp_path, calls):
+    """Killed after the first file was written, after both were, and after their folder was, before the rename."""
+    root = tmp_path / "other"
+    command = [sys.executable, "-c", KILLED, str(root), str(saved), str(calls)]
+    done = subprocess.run(command, check=False, timeout=60, cwd=Path(__file__).resolve().parents[2])
+    assert done.returncode == -signal.SIGKILL
+    assert visible(root) == []
+    assert len(list(root.iterdir())) == 1
+    with pytest.raises(BundleError, match="nothing was saved here, or only a part"):
+        load(root, bundle.sha256)
+    assert load(root, save(bundle, root).name).sha256 == bundle.sha256
+    assert visible(root) == [bundle.sha256]
+
+
 @pytest.mark.parametrize("call", ["fsync", "write", "rename"])
-def test_a_full_disk_leaves_nothing(bundle, tmp_path, monkeypatch, call):
-    def full(*_: object, **__: object) -> None:
+@pytest.mark.parametrize("done", [0, 1])
+def test_a_full_disk_leaves_nothing(bundle, tmp_path, monkeypatch, call, done):
+    """Full at once, or after the first of two calls."""
+    where = {"fsync": (os, "fsync"), "write": (Path, "write_bytes"), "rename": (Path, "rename")}[call]
+    real, left = getattr(*where), [True] * (done if call != "rename" else 0)
+
+    def full(*args: object, **kwargs: object) -> object:
+        if left:
+            left.pop()
+            return real(*args, **kwargs)
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    where = {"fsync": (os, "fsync"), "write": (Path, "write_bytes"), "rename": (Path, "rename")}[call]
     monkeypatch.setattr(*where, full)
     with pytest.raises(OSError, match="No space left"):
         save(bundle, tmp_path)
@@ -226,16 +323,16 @@ def test_somebody_saved_the_same_meanwhile(bundle, tmp_path, monkeypatch):
     assert load(tmp_path, folder.name).sha256 == bundle.sha256
 
 
-def _save_often(facts: dict, text: str, root: Path, barrier) -> None:
+def _save_often(facts: dict, files: dict, root: Path, barrier) -> None:
     for n in range(20):
         barrier.wait(timeout=60)
-        save(Bundle({**facts, "naive": n}, text), root)
+        save(Bundle({**facts, "naive": n}, files), root)
 
 
 def test_two_processes_save_the_same_at_once(bundle, tmp_path):
     spawn = multiprocessing.get_context("spawn")
     barrier = spawn.Barrier(2)
-    arguments = (dict(bundle.facts), bundle.model_text, tmp_path, barrier)
+    arguments = (dict(bundle.facts), dict(bundle.files), tmp_path, barrier)
     both = [spawn.Process(target=_save_often, args=arguments) for _ in range(2)]
     for process in both:
         process.start()

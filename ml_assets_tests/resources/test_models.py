@@ -1,5 +1,6 @@
 """Bundles on disk and in an object store, through the resource that assets use."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -13,8 +14,9 @@ from upath import UPath
 from ml_assets.core.bundle import FORMAT, Bundle
 from ml_assets.core.errors import BundleError
 from ml_assets.core.features import Feature
+from ml_assets.core.models.kinds import fit_model
+from ml_assets.core.models.spec import ModelSpec
 from ml_assets.core.parameters import ModelParams
-from ml_assets.core.training import train_lightgbm
 from ml_assets.resources.models import Models
 
 RNG = np.random.default_rng(0)
@@ -24,13 +26,13 @@ FRAME = ROWS.select("miles").head(20)
 
 @pytest.fixture(scope="module")
 def bundle() -> Bundle:
-    model = train_lightgbm(
-        ROWS, ROWS.head(100), features=[Feature("miles", pl.col("miles"), kind="number")],
-        params=ModelParams(trees=5, min_rows_per_leaf=10), seed=0, threads=1,
-    )  # fmt: skip
-    facts = {"format": FORMAT, "features": [s.to_json() for s in model.specs]}
-    scores = Bundle(facts, model.text).predict(FRAME[:2]).tolist()
-    return Bundle({**facts, "golden": {"rows": [list(r) for r in FRAME[:2].iter_rows()], "scores": scores}}, model.text)
+    spec = ModelSpec("model", "lightgbm", "regression", ModelParams(trees=5, min_rows_per_leaf=10))
+    features = [Feature("miles", pl.col("miles"), kind="number")]
+    fit = fit_model(spec, ROWS, ROWS.head(100), features=features, seed=0, threads=1)
+    facts = {"format": FORMAT, "features": [s.to_json() for s in fit.specs], "model": fit.model.facts()}
+    files = {**fit.model.files(), "zz.bin": b"last by name"}
+    scores = Bundle(facts, files).predict(FRAME[:2]).tolist()
+    return Bundle({**facts, "golden": {"rows": [list(r) for r in FRAME[:2].iter_rows()], "scores": scores}}, files)
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -47,7 +49,7 @@ def test_what_is_saved_is_loaded_and_scores_the_same(models, bundle):
     assert np.unique(loaded.predict(FRAME)).size > 3
     assert models.load(sha256) is loaded, "kept in memory"
     files = (p for p in UPath(models.root).rglob("*") if p.is_file())
-    assert sorted(p.name for p in files) == ["manifest.json", "model.txt"]
+    assert sorted(p.name for p in files) == ["manifest.json", "model.txt", "zz.bin"]
 
 
 def test_saving_again_changes_nothing(models, bundle):
@@ -71,6 +73,53 @@ def test_damage_is_refused(models, bundle):
     text.unlink()
     with pytest.raises(BundleError, match="No such file"):
         models.load(bundle.sha256)
+
+
+def test_what_the_manifest_does_not_list_is_refused(models, bundle):
+    folder = UPath(models.root) / models.save(bundle)
+    (folder / "more.txt").write_bytes(b"x")
+    with pytest.raises(BundleError, match=r"more\.txt, which its manifest does not list"):
+        models.load(bundle.sha256)
+
+
+def test_a_bundle_by_the_beginning_of_its_hash(models, bundle):
+    models.save(bundle)
+    assert models.named(bundle.sha256[:8].upper()).sha256 == bundle.sha256
+    for version in (bundle.sha256[:5], "0" * 12):
+        with pytest.raises(BundleError, match="bundles in"):
+            models.named(version)
+
+
+@pytest.mark.parametrize("whole", [0, 1, 2])
+def test_a_copy_to_a_bucket_that_was_cut_short_is_no_bundle(bundle, tmp_path, monkeypatch, whole):
+    """After none, one, or both of the files; the manifest is the last to be written."""
+    from fsspec.implementations.memory import MemoryFileSystem
+
+    models, pipe, written = Models(root=f"memory://{tmp_path.name}/models"), MemoryFileSystem.pipe_file, []
+
+    def cut_short(self, path, *args, **kwargs):
+        if len(written) == whole:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        written.append(path)
+        return pipe(self, path, *args, **kwargs)
+
+    monkeypatch.setattr(MemoryFileSystem, "pipe_file", cut_short)
+    with pytest.raises(OSError, match="No space left"):
+        models.save(bundle)
+    monkeypatch.undo()
+    assert len(written) == whole
+    with pytest.raises(BundleError, match=r"manifest\.json.*nothing was saved here, or only a part of it"):
+        models.load(bundle.sha256)
+    with pytest.raises(BundleError, match="0 bundles"):
+        models.named(bundle.sha256)
+    assert models.load(models.save(bundle)).sha256 == bundle.sha256
+
+
+def test_damage_in_a_bucket_is_repaired_by_saving_again(models, bundle):
+    folder = UPath(models.root) / models.save(bundle)
+    (folder / "zz.bin").write_bytes(b"other")
+    assert models.save(bundle) == bundle.sha256
+    assert models.load(bundle.sha256).files == bundle.files
 
 
 def test_a_bundle_of_another_root_is_not_taken(models, bundle, tmp_path):
