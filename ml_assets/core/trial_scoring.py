@@ -1,0 +1,206 @@
+"""The score of a trial: models of its parameters grown on every fold, judged by the metric that decides.
+
+LightGBM's datasets are built once for each fold and learning window that is asked for, and kept: in a study the
+same rows are learnt from again and again. Which parameters are tried is decided in `tuning`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from ml_assets.core.encoding import Floats
+from ml_assets.core.errors import TrainingError
+from ml_assets.core.features import LABEL
+from ml_assets.core.folds import Fold
+from ml_assets.core.metrics import Deciding, losses
+from ml_assets.core.models.labels import require_labels
+from ml_assets.core.models.trees import grow
+from ml_assets.core.models.trees_data import Prepared, prepare
+from ml_assets.core.parameters import ModelParams
+from ml_assets.core.pruning import Curves, MedianRule, kept
+from ml_assets.core.recency import Recency
+from ml_assets.core.search_range import Value
+from ml_assets.core.search_space import SearchSpace
+from ml_assets.core.target_encoding import Declared, TargetEncoding
+from ml_assets.core.tasks import Task
+from ml_assets.core.trials import FoldScore, TrialState
+
+
+@dataclass(frozen=True, eq=False)
+class TuningPlan:
+    """What is searched, and by what a trial is judged.
+
+    Args:
+        folds: that every trial is judged on, the newest first; see `folds.make_folds`.
+        space: what can be chosen.
+        features: the model's inputs, in their order, and its target encodings.
+        metric: that decides, as of the evaluation; a trial's score is the mean of its loss by row, whatever
+            LightGBM itself minimises, and unweighted: what is old counts less in learning, not in judging.
+        alpha: the quantile, for `pinball`.
+        length: of one partition: ages are counted in it.
+        seed: of the search and of everything random in training.
+        task: the kind of problem.
+        classes: how many a classification has.
+        pruning: when a trial is given up; None for never.
+    """
+
+    folds: Sequence[Fold]
+    space: SearchSpace
+    features: Sequence[Declared]
+    metric: Deciding
+    length: timedelta
+    seed: int
+    task: Task = "regression"
+    classes: int = 2
+    alpha: float | None = None
+    pruning: MedianRule | None = field(default_factory=MedianRule)
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON, all that a trial depends on beside the rows."""
+        return {
+            "folds": len(self.folds),
+            "space": self.space.to_json(),
+            "features": [_told(f) for f in self.features],
+            "task": self.task,
+            "classes": self.classes,
+            "metric": self.metric,
+            "alpha": self.alpha,
+            "length_seconds": self.length.total_seconds(),
+            "seed": self.seed,
+            "pruning": None if self.pruning is None else asdict(self.pruning),
+        }
+
+
+@dataclass(frozen=True)
+class Scored:
+    """How a trial did.
+
+    Args:
+        state: `complete`, `pruned` or `failed`.
+        folds: what was scored.
+        curves: validation curves as `pruning` compares them; None unless it is complete.
+        reason: why it is not complete.
+        given_up: fold, tree and loss at which it was pruned.
+    """
+
+    state: TrialState
+    folds: tuple[FoldScore, ...]
+    curves: Curves | None
+    reason: str | None = None
+    given_up: tuple[int, int, float] | None = None
+
+    @property
+    def value(self) -> float | None:
+        """Mean loss over all rows of the folds."""
+        if self.state != "complete":
+            return None
+        return sum(f.loss * f.rows for f in self.folds) / sum(f.rows for f in self.folds)
+
+
+class TrialScorer:
+    """Scores trials of one plan, one after the other.
+
+    Args:
+        plan: what they are judged by.
+        threads: how many LightGBM may use; no score depends on it.
+    """
+
+    def __init__(self, plan: TuningPlan, threads: int) -> None:
+        self._plan, self._threads = plan, threads
+        self._prepared: dict[tuple[int, int | None, int, bool], Prepared] = {}
+        self._judging = [fold.validation for fold in plan.folds]
+        self.built = 0
+        """Data sets that were built: one for each fold, learning window and `max_categories` asked for so far."""
+
+    def score(self, values: Mapping[str, Value], finished: Sequence[Curves]) -> Scored:
+        """Grow and judge the model of these values on every fold.
+
+        Args:
+            values: of the search space.
+            finished: curves of the completed trials whose loss is the same.
+        """
+        scores: list[FoldScore] = []
+        curves: list[tuple[float, ...]] = []
+        try:
+            params, recency = self._plan.space.model(values)
+            for at in range(len(self._plan.folds)):
+                score, curve = self._on_fold(at, params, recency, finished)
+                scores.append(score)
+                curves.append(kept(curve))
+        except _GivenUpError as e:
+            return Scored("pruned", tuple(scores), None, str(e), e.at)
+        except TrainingError as e:
+            # Deterministic, such as no split at all with these parameters: a bad trial, not a broken study.
+            return Scored("failed", tuple(scores), None, f"fold {len(scores)}: {'; '.join(e.found)}")
+        return Scored("complete", tuple(scores), Curves(_rate(params), tuple(curves)))
+
+    def _on_fold(
+        self, at: int, params: ModelParams, recency: Recency, finished: Sequence[Curves]
+    ) -> tuple[FoldScore, Sequence[float]]:
+        plan, prepared = self._plan, self._rows(at, params, recency)
+        best, rule = float("inf"), plan.pruning
+
+        def watch(tree: int, most: int, loss: float) -> None:  # noqa: ARG001
+            nonlocal best
+            best = min(best, loss)
+            if rule is not None and rule.gives_up(at, tree, best, learning_rate=_rate(params), finished=finished):
+                raise _GivenUpError(at, tree, best)
+
+        grown = grow(prepared, params, classes=plan.classes, seed=plan.seed, threads=self._threads, on_iteration=watch)
+        judging = self._judging[at]
+        frame = judging.select(s.name for s in prepared.specs)
+        scores = grown.model.scores(frame, prepared.specs, threads=self._threads)
+        by_row = losses(plan.metric, judging[LABEL].to_numpy(), scores, alpha=plan.alpha)
+        return FoldScore(float(by_row.mean()), judging.height, grown.iterations), grown.validation_curve
+
+    def _rows(self, at: int, params: ModelParams, recency: Recency) -> Prepared:
+        """A fold's data sets, weighted as asked for; binned at their first use."""
+        fold, plan = self._plan.folds[at], self._plan
+        train = recency.learnt(fold.train, until=fold.until, length=plan.length)
+        weights = recency.weights(train, until=fold.until, length=plan.length)
+        key = (at, recency.window, params.max_categories, params.linear_tree)
+        if key in self._prepared:
+            # They were prepared for another trial, whose objective may ask less of labels.
+            require_labels("train", train, objective=params.objective, classes=plan.classes)
+        else:
+            self.built += 1
+            self._prepared[key] = prepare(
+                train,
+                self._judging[at],
+                features=plan.features,
+                params=params,
+                seed=plan.seed,
+                threads=self._threads,
+                classes=plan.classes,
+            )
+        _weigh(self._prepared[key], weights)
+        return self._prepared[key]
+
+
+def _rate(params: ModelParams) -> float:
+    return 1.0 if params.boosting == "rf" else params.learning_rate
+
+
+def _weigh(prepared: Prepared, weights: Floats | None) -> None:
+    """Set the weights of training rows anew. Not by `set_weight`, which leaves the old ones where it is given None."""
+    rows = prepared.rows.construct()
+    rows.set_field("weight", None if weights is None else weights.astype("float32"))
+    rows.weight = None if weights is None else rows.get_field("weight")
+
+
+def _told(feature: Declared) -> dict[str, Any]:
+    """What a model's input depends on beside the columns of the features table."""
+    if isinstance(feature, TargetEncoding):
+        return {**asdict(feature), "of": list(feature.of), "description": None}
+    return {"name": feature.name, "kind": feature.kind}
+
+
+class _GivenUpError(Exception):
+    """A trial is worse than the median; what LightGBM is stopped by."""
+
+    def __init__(self, fold: int, tree: int, loss: float) -> None:
+        super().__init__(
+            f"fold {fold}, tree {tree}: the validation loss {loss:.6g} is above the median of earlier trials"
+        )
+        self.at = (fold, tree, loss)
