@@ -1,111 +1,36 @@
-"""Metrics, and contenders compared on the same rows: how large the errors are, where, and how sure that is.
+"""Contenders compared on the same rows: how large the errors are, where, and how sure that is.
 
-What is decided from it is in `promotion`; pictures of it are in `pictures`.
+Metrics are in `metrics`, intervals in `bootstrap`, slices in `slices` and `found_slices`, calibration in
+`calibration`. What is decided from it is in `promotion`, what a reader ticks off in `checklist`; pictures are in
+`evaluation_pictures`, the page in `evaluation_page`.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
 import polars as pl
 
-from ml_assets.core.errors import TrainingError
-from ml_assets.core.features import LABEL, SLICE_PREFIX
+from ml_assets.core.bootstrap import Interval, Intervals, Resamples, compare
+from ml_assets.core.calibration import Calibration, calibration_of
+from ml_assets.core.classification_metrics import Costs, likeliest
+from ml_assets.core.errors import ContractError
+from ml_assets.core.explanation import Explanation
+from ml_assets.core.features import EVENT_AT, LABEL, ROW_NUMBER, SLICE_PREFIX
+from ml_assets.core.found_slices import worst_slices
+from ml_assets.core.manifest import Manifest
+from ml_assets.core.measures import Floats
+from ml_assets.core.metrics import losses, measures_of, require_scores
+from ml_assets.core.releases import Champion
+from ml_assets.core.slices import Sliced, SliceDifference, by_slice, label_luck, slice_differences
+from ml_assets.core.split import PARTITION
+from ml_assets.core.tasks import Task
 
-Floats = npt.NDArray[np.float64]
-DRAWS = 1000
-GROUPS = 10_000
-COVERAGE = 0.95
+if TYPE_CHECKING:
+    from ml_assets.core.bundle import Bundle
 
-
-def regression_metrics(label: Floats, prediction: Floats) -> dict[str, float]:
-    """How far predictions are from labels.
-
-    Args:
-        label: `[rows]`, finite, at least one.
-        prediction: `[rows]`, in the label's unit.
-
-    Returns:
-        `mae`, `median_ae`, `rmse` and `bias` (mean of prediction minus label) in the label's unit; `r2`, where
-        the labels differ; `mape` as a share of the label, where no label is 0.
-
-    >>> metrics = regression_metrics(np.array([10.0, 20.0]), np.array([11.0, 17.0]))
-    >>> metrics["mae"], metrics["bias"], round(metrics["mape"], 3)
-    (2.0, -1.0, 0.125)
-    """
-    error = prediction - label
-    absolute = np.abs(error)
-    metrics = {
-        "mae": float(absolute.mean()),
-        "median_ae": float(np.median(absolute)),
-        "rmse": float(np.sqrt((error**2).mean())),
-        "bias": float(error.mean()),
-    }
-    spread = float(((label - label.mean()) ** 2).mean())
-    # The mean of equal labels may differ from them by rounding: a spread above 0 is not enough.
-    if label.min() < label.max() and spread > 0:
-        metrics["r2"] = 1 - metrics["rmse"] ** 2 / spread
-    if np.all(label != 0):
-        metrics["mape"] = float((absolute / np.abs(label)).mean())
-    return metrics
-
-
-def losses(metric: str, label: Floats, prediction: Floats) -> Floats:
-    """The loss of each row whose mean decides: absolute errors for `mae`, squared ones for `rmse`."""
-    error = prediction - label
-    return np.abs(error) if metric == "mae" else error**2
-
-
-@dataclass(frozen=True)
-class Interval:
-    """An estimate with a 95 % interval, in the unit of the loss."""
-
-    estimate: float
-    low: float
-    high: float
-
-    def to_json(self) -> dict[str, float]:
-        """As JSON."""
-        return {"estimate": self.estimate, "low": self.low, "high": self.high}
-
-
-def paired_bootstrap(loss_a: Floats, loss_b: Floats, *, seed: int, draws: int = DRAWS) -> Interval:
-    """The mean of `loss_a - loss_b` over the same rows, with its percentile bootstrap interval.
-
-    Each draw weighs the rows by independent Poisson(1) counts, which is the bootstrap for many rows (Chamandy
-    et al. 2012, Estimating uncertainty for massive data streams). Beyond `GROUPS` rows, random groups of rows
-    of equal size (give or take one) are drawn in place of rows, so that cost and memory stay bounded.
-
-    Args:
-        loss_a, loss_b: `[rows]`, the same rows in the same order.
-        seed: of the draws.
-        draws: number of resamples.
-
-    Raises:
-        TrainingError: the rows are not the same number, or there are none.
-    """
-    if loss_a.shape != loss_b.shape or not loss_a.size:
-        raise TrainingError(
-            "comparison of two models",
-            found=f"{loss_a.size} and {loss_b.size} losses",
-            expected="the losses of the same rows, at least one",
-            cure="compare both models on the same holdout",
-        )
-    difference = loss_a - loss_b
-    rng = np.random.default_rng(seed)
-    groups = min(difference.size, GROUPS)
-    member = rng.permutation(difference.size) % groups
-    sums = np.bincount(member, weights=difference, minlength=groups)
-    sizes = np.bincount(member, minlength=groups).astype(np.float64)
-    means = []
-    for _ in range(draws):
-        weights = rng.poisson(1.0, size=groups)
-        means.append(float(weights @ sums) / max(float(weights @ sizes), 1.0))
-    tail = 100 * (1 - COVERAGE) / 2
-    low, high = np.percentile(means, [tail, 100 - tail])
-    return Interval(float(difference.mean()), float(low), float(high))
+CANDIDATE, CHAMPION, NAIVE = "candidate", "champion", "naive"
 
 
 @dataclass(frozen=True)
@@ -113,67 +38,200 @@ class Evaluation:
     """Contenders on the same rows.
 
     Args:
+        task, metric: what kind of problem, and the deciding metric.
         rows: rows with a mature label.
+        holdout: `sha256` of these rows (see `digest_of`), `start` and `end`: times of the first and last event.
         metrics: contender -> metric -> value.
-        differences: other contender -> the candidate's loss minus its, below 0 where the candidate is better.
+        intervals: contender -> metric -> its interval.
+        differences: other contender -> the candidate's deciding loss minus its, below 0 where the candidate is better.
+        metric_differences: other contender -> metric -> the candidate's minus its.
         slices: slice column -> value -> `rows`, and contender -> value of the deciding metric.
+        slice_differences: slice column -> value -> the candidate's loss minus the champion's; none without champion.
+        worst_slices: see `found_slices`.
+        calibration: of the candidate; None of a regression.
+        coverage: share of labels at or below the candidate's prediction, and the `alpha` it should be; None of all
+            but quantiles.
+        costs: of wrong answers, and the `threshold` they mean; None of all but binary problems.
     """
 
+    task: Task
+    metric: str
     rows: int
+    holdout: dict[str, str]
     metrics: dict[str, dict[str, float]]
+    intervals: Intervals
     differences: dict[str, Interval]
+    metric_differences: Intervals
     slices: dict[str, dict[str, dict[str, float]]]
+    slice_differences: dict[str, dict[str, SliceDifference]]
+    worst_slices: list[dict[str, Any]]
+    calibration: Calibration | None
+    coverage: dict[str, float] | None
+    costs: dict[str, float] | None
 
     def to_json(self) -> dict[str, Any]:
         """As JSON."""
         return {
+            "task": self.task,
+            "metric": self.metric,
             "rows": self.rows,
+            "holdout": self.holdout,
             "metrics": self.metrics,
+            "intervals": _json(self.intervals),
             "differences": {who: i.to_json() for who, i in self.differences.items()},
+            "metric_differences": _json(self.metric_differences),
             "slices": self.slices,
+            "slice_differences": _json(self.slice_differences),
+            "worst_slices": self.worst_slices,
+            "calibration": None if self.calibration is None else self.calibration.to_json(),
+            "coverage": self.coverage,
+            "costs": self.costs,
         }
 
 
 def evaluate(
-    holdout: pl.DataFrame, predictions: Mapping[str, Floats], *, metric: str, slices: Sequence[str], seed: int
+    holdout: pl.DataFrame,
+    contenders: Mapping[str, Floats],
+    *,
+    task: Task,
+    metric: str,
+    alpha: float | None = None,
+    slices: Sequence[str] = (),
+    costs: Costs | None = None,
+    seed: int = 0,
 ) -> Evaluation:
     """Compare contenders on the holdout.
 
     Args:
-        holdout: rows with `label` and `slice_<name>` columns.
-        predictions: contender -> its scores of these rows; the first is the candidate.
-        metric: `mae` or `rmse`, which decides.
-        slices: columns by which the error is broken down.
-        seed: of the bootstrap.
+        holdout: rows of a features table with `PARTITION`, as `Manifest.rows` gives them; at least one, all labels
+            mature.
+        contenders: contender -> its predictions of these rows; the first is the candidate.
+        task: what kind of problem.
+        metric: the metric that decides.
+        alpha: the quantile that is predicted, 0 to 1.
+        slices: kept columns by which the error is broken down.
+        costs: of wrong answers of a binary classifier.
+        seed: of everything drawn at random.
+
+    Raises:
+        ContractError: labels or predictions are not what the task's are, or columns of the holdout are missing.
     """
-    label = holdout[LABEL].to_numpy()
-    candidate, *others = predictions
-    loss = {who: losses(metric, label, scores) for who, scores in predictions.items()}
+    _require_columns(holdout, slices)
+    label = holdout[LABEL].cast(pl.Float64).to_numpy()
+    for who, scores in contenders.items():
+        require_scores(task, label, scores, who)
+    costs = (costs or Costs()) if task == "binary" else None
+    resamples = Resamples(holdout.height, seed)
+    measures = {who: measures_of(task, label, p, alpha=alpha, costs=costs) for who, p in contenders.items()}
+    intervals, metric_differences = compare(measures, resamples)
+    loss = {who: losses(metric, label, p, alpha=alpha) for who, p in contenders.items()}
+    candidate, *others = contenders
+    sliced = {name: Sliced.by(holdout[SLICE_PREFIX + name]) for name in slices}
+    ruined: dict[str, dict[str, SliceDifference]] = {}
+    if CHAMPION in others:
+        luck = label_luck(metric, contenders[candidate], contenders[CHAMPION])
+        ruined = slice_differences(sliced, loss[candidate], loss[CHAMPION], luck)
     return Evaluation(
+        task=task,
+        metric=metric,
         rows=holdout.height,
-        metrics={who: regression_metrics(label, scores) for who, scores in predictions.items()},
-        differences={who: paired_bootstrap(loss[candidate], loss[who], seed=seed) for who in others},
-        slices={s: by_slice(holdout[SLICE_PREFIX + s], label, predictions, metric) for s in slices},
+        holdout=_holdout(holdout),
+        metrics={who: {name: m.value() for name, m in of.items()} for who, of in measures.items()},
+        intervals=intervals,
+        differences={who: resamples.mean(loss[candidate] - loss[who]) for who in others},
+        metric_differences=metric_differences,
+        slices={name: by_slice(of, loss, metric) for name, of in sliced.items()},
+        slice_differences=ruined,
+        worst_slices=worst_slices(holdout, loss, metric=metric, seed=seed),
+        calibration=_calibration(task, label, contenders[candidate], intervals[candidate].get("bias"), seed),
+        coverage=_coverage(alpha, intervals[candidate].get("coverage")),
+        costs=None if costs is None else {**vars(costs), "threshold": costs.threshold},
     )
 
 
-def by_slice(
-    values: pl.Series, label: Floats, predictions: Mapping[str, Floats], metric: str
-) -> dict[str, dict[str, float]]:
-    """Value of a slice column -> `rows`, and the metric of each contender on them; null counts as `missing`."""
-    groups = pl.DataFrame({"value": values, "at": range(len(values))}).group_by("value").agg("at").sort("value")
-    rows_of: dict[str, list[int]] = {}
-    for value, at in groups.iter_rows():
-        # A source may itself write "missing".
-        rows_of.setdefault("missing" if value is None else _shown(value), []).extend(at)
+def evaluation_record(
+    evaluation: Evaluation,
+    bundle: "Bundle",
+    manifest: Manifest,
+    *,
+    unit: str,
+    champion: Champion | None,
+    champion_learnt_holdout: bool,
+    explanation: Explanation | None = None,
+) -> dict[str, Any]:
+    """The record of an evaluation, JSON-able, but for its `checklist`, which is filled in from it.
+
+    Args:
+        evaluation: the contenders on the holdout.
+        bundle: the candidate.
+        manifest: the training set.
+        unit: of the deciding metric; empty where it has none.
+        champion: the live one, whether it was compared with or not; None before the first release.
+        champion_learnt_holdout: whether it learnt from rows that would judge it, and was left out for that.
+        explanation: what the candidate's scores come from.
+    """
+    explained = {} if explanation is None else {explanation.kind: dict(explanation.shares)}
     return {
-        shown: {
-            "rows": len(rows),
-            **{who: regression_metrics(label[rows], p[rows])[metric] for who, p in predictions.items()},
-        }
-        for shown, rows in rows_of.items()
+        "pipeline": bundle.facts["pipeline"],
+        "bundle": bundle.sha256,
+        "as_of": manifest.as_of,
+        "scores_from": manifest.split.as_of.isoformat(),
+        "rows_trained": bundle.rows_trained,
+        "unit": unit,
+        "rows_immature": manifest.counts.immature["holdout"],
+        **evaluation.to_json(),
+        "importances": dict(bundle.facts["importances"]),
+        "shap": explained.get("shap"),
+        "permutation": explained.get("permutation"),
+        "champion": None
+        if champion is None
+        else {"bundle": champion.bundle, "as_of": champion.as_of, "sequence": champion.sequence},
+        "champion_learnt_holdout": champion_learnt_holdout,
+        "checklist": [],
     }
 
 
-def _shown(value: object) -> str:
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+def digest_of(holdout: pl.DataFrame) -> str:
+    """SHA-256 of which rows judge: partition, row number and label, in their order.
+
+    Of each run of rows of one partition: the key in UTF-8, a zero byte, the number of rows (uint64), their row
+    numbers (uint64) and labels (float64), little-endian.
+    """
+    digest = hashlib.sha256()
+    rows = holdout.select(pl.col(PARTITION).cast(pl.String), pl.col(ROW_NUMBER).cast(pl.UInt64), pl.col(LABEL))
+    for _, run in rows.group_by(pl.col(PARTITION).rle_id(), maintain_order=True):
+        digest.update(run[PARTITION][0].encode() + b"\0" + len(run).to_bytes(8, "little"))
+        digest.update(run[ROW_NUMBER].to_numpy().astype("<u8").tobytes())
+        digest.update(run[LABEL].to_numpy().astype("<f8").tobytes())
+    return digest.hexdigest()
+
+
+def _holdout(holdout: pl.DataFrame) -> dict[str, str]:
+    start, end = holdout.select(start=pl.col(EVENT_AT).min(), end=pl.col(EVENT_AT).max()).row(0)
+    return {"sha256": digest_of(holdout), "start": start.isoformat(), "end": end.isoformat()}
+
+
+def _require_columns(holdout: pl.DataFrame, slices: Sequence[str]) -> None:
+    needed = [LABEL, EVENT_AT, ROW_NUMBER, PARTITION, *(SLICE_PREFIX + s for s in slices)]
+    if missing := [f"no column {c}" for c in needed if c not in holdout.columns]:
+        raise ContractError(
+            "holdout",
+            found=missing,
+            expected="rows of a features table that keeps the slice columns",
+            cure="take the rows from `Manifest.rows`; materialize the features again if evaluation.slices changed",
+        )
+
+
+def _calibration(task: Task, label: Floats, prediction: Floats, bias: Interval | None, seed: int) -> Calibration | None:
+    if task == "regression" or bias is None:
+        return None
+    sure, right = likeliest(label, prediction) if task == "multiclass" else (prediction, label)
+    return calibration_of(right, sure, bias=bias, seed=seed)
+
+
+def _coverage(alpha: float | None, coverage: Interval | None) -> dict[str, float] | None:
+    return None if alpha is None or coverage is None else {"alpha": alpha, **coverage.to_json()}
+
+
+def _json(nested: Mapping[str, Mapping[str, Interval | SliceDifference]]) -> dict[str, dict[str, Any]]:
+    return {outer: {inner: value.to_json() for inner, value in of.items()} for outer, of in nested.items()}

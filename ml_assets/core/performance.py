@@ -1,6 +1,6 @@
 """How right the scores of a partition were, on the labels known by its end.
 
-How metrics are computed is in `evaluation`; where scores come from is in `scoring`.
+How metrics are computed is in `metrics`; where scores come from is in `scoring`.
 """
 
 from collections.abc import Sequence
@@ -10,10 +10,13 @@ from typing import Any
 
 import polars as pl
 
+from ml_assets.core.classification_metrics import Costs
 from ml_assets.core.errors import ContractError
-from ml_assets.core.evaluation import by_slice, regression_metrics
 from ml_assets.core.features import EVENT_AT, LABEL, LABEL_KNOWN_AT, ROW_NUMBER, SLICE_PREFIX
+from ml_assets.core.metrics import losses, metrics_of
 from ml_assets.core.scoring import CONTENDERS
+from ml_assets.core.slices import Sliced, by_slice
+from ml_assets.core.tasks import Task
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,7 @@ class Performance:
     Args:
         rows: rows scored.
         rows_mature: rows whose label was known by the partition's end; the metrics are over these.
-        metrics: contender -> metric -> value, in the label's unit; empty where nothing was scored.
+        metrics: contender -> metric -> value; empty where nothing was scored.
         slices: slice column -> value -> contender -> value of `metric`, with `rows`.
         bundle: the champion that scored; None where nothing was scored.
     """
@@ -46,19 +49,30 @@ class Performance:
 
 
 def measure(
-    features: pl.LazyFrame, predictions: pl.LazyFrame, *, known_by: datetime, metric: str, slices: Sequence[str]
+    features: pl.LazyFrame,
+    predictions: pl.LazyFrame,
+    *,
+    known_by: datetime,
+    task: Task,
+    metric: str,
+    slices: Sequence[str],
+    alpha: float | None = None,
+    costs: Costs | None = None,
 ) -> Performance:
     """Compare scores with the labels known by an instant.
 
     Args:
         features: the partition's features table.
-        predictions: the partition's predictions table.
+        predictions: the partition's predictions table; of a multiclass problem a prediction is an array.
         known_by: the instant; a label known later does not count.
-        metric: the metric of the slices.
+        task: what kind of problem.
+        metric: the deciding metric, which the slices are given in.
         slices: columns stored in the features table by which the error is broken down.
+        alpha: the quantile that is predicted, 0 to 1.
+        costs: of wrong answers of a binary classifier.
 
     Raises:
-        ContractError: predictions are not of these features.
+        ContractError: predictions are not of these features, or not what the task's are.
     """
     scored = predictions.collect(engine="streaming")
     if scored.is_empty():
@@ -76,12 +90,18 @@ def measure(
             cure="materialize predictions again for this partition, then performance",
         )
     mature = both.filter(pl.col(LABEL).is_not_null() & (pl.col(LABEL_KNOWN_AT) <= known_by))
-    label = mature[LABEL].to_numpy()
-    scores = {who: mature[column].to_numpy() for who, column in CONTENDERS.items()}
+    metrics: dict[str, dict[str, float]] = {}
+    by_value: dict[str, dict[str, dict[str, float]]] = {s: {} for s in slices}
+    if mature.height:
+        label = mature[LABEL].to_numpy()
+        scores = {who: mature[column].to_numpy() for who, column in CONTENDERS.items()}
+        metrics = {who: metrics_of(task, label, p, alpha=alpha, costs=costs) for who, p in scores.items()}
+        loss = {who: losses(metric, label, p, alpha=alpha) for who, p in scores.items()}
+        by_value = {s: by_slice(Sliced.by(mature[SLICE_PREFIX + s]), loss, metric) for s in slices}
     return Performance(
         rows=both.height,
         rows_mature=mature.height,
-        metrics={who: regression_metrics(label, p) for who, p in scores.items()} if mature.height else {},
-        slices={s: by_slice(mature[SLICE_PREFIX + s], label, scores, metric) for s in slices},
+        metrics=metrics,
+        slices=by_value,
         bundle=scored["model_version"][0],
     )
