@@ -1,4 +1,7 @@
-"""The command line `ml-assets`: what a person types; everything it does is in the modules it calls."""
+"""The command line `ml-assets`: what a person types; everything it does is in the modules it calls.
+
+The commands about decisions and releases are in `cli_ledger`, options that commands share in `cli_options`.
+"""
 
 import os
 import sys
@@ -6,13 +9,9 @@ from pathlib import Path
 
 import click
 
+from ml_assets import cli_ledger
+from ml_assets.cli_options import DATA_OPTION, JSON_OPTION, use
 from ml_assets.core.errors import MLAssetsError
-
-DATA_OPTION = click.option(
-    "--data",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Folder for everything that is stored (default: $ML_ASSETS_DATA, else `data` in the repository).",
-)
 
 
 class Friendly(click.Group):
@@ -59,7 +58,7 @@ def demo(
       ml-assets demo
       ml-assets demo --source ~/tlc --data data-tlc --through 2019-06
     """
-    _use(data)
+    use(data)
     _read_from(source)
     from ml_assets.demo import demo as run_demo
 
@@ -77,7 +76,7 @@ def dev(port: int, source: str | None, data: Path | None) -> None:
     Example:
       ml-assets dev --port 3001
     """
-    _use(data)
+    use(data)
     if source is not None:
         _read_from(source)
     from ml_assets.resources.home import prepare_home
@@ -93,7 +92,6 @@ def dev(port: int, source: str | None, data: Path | None) -> None:
 
 
 MODEL_OPTION = click.option("--model", required=True, metavar="VERSION", help="SHA-256 of a bundle, or its beginning.")
-JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 
 
 @main.command()
@@ -107,7 +105,7 @@ def explain(model: str, as_json: bool, data: Path | None) -> None:
     Example:
       ml-assets explain --model 1f3a9c
     """
-    _use(data)
+    use(data)
     from ml_assets.explain import explain as run_explain
 
     run_explain(model, as_json=as_json)
@@ -132,7 +130,7 @@ def restore(model: str, to: Path | None, as_json: bool, data: Path | None) -> No
       ml-assets restore --model 1f3a9c
       ml-assets restore --model 1f3a9c --to /tmp/training-data
     """
-    _use(data)
+    use(data)
     from ml_assets.restore import restore as run_restore
 
     run_restore(model, to=to, as_json=as_json)
@@ -160,9 +158,19 @@ def simulate(out: Path, months: str, rows: int, seed: int) -> None:
         tqdm.write(str(path))
 
 
-def _use(data: Path | None) -> None:
-    if data is not None:
-        os.environ["ML_ASSETS_DATA"] = str(data.expanduser().resolve())
+@main.command("catch-up")
+@DATA_OPTION
+def catch_up(data: Path | None) -> None:
+    """Deliver what waits for trackers that were down; exit code 1 if something still waits.
+
+    \b
+    Example:
+      ml-assets catch-up
+    """
+    use(data)
+    from ml_assets.catch_up import catch_up as run_catch_up
+
+    run_catch_up()
 
 
 def _read_from(source: str) -> None:
@@ -173,6 +181,10 @@ def _read_from(source: str) -> None:
         )
     # In full, since `ml-assets dev` changes the working folder.
     os.environ["ML_ASSETS_SOURCE"] = source if source == "simulated" else str(folder.resolve())
+
+
+for command in cli_ledger.COMMANDS:
+    main.add_command(command)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """What the ledger's events mean: the live champion, and the champion that had the right to score a partition.
 
-Pure folds over events; where events are kept is in `ml_assets.resources.ledger`.
+Pure folds over events; where events are kept is in `ml_assets.resources.ledger`, who may be released in
+`release_rights`.
 """
 
 import hashlib
@@ -13,6 +14,8 @@ from typing import Any
 from ml_assets.core.errors import LedgerError
 
 GENESIS = "0" * 64
+DECIDED, RELEASED, ROLLED_BACK = "decided", "released", "rolled_back"
+CURE = "restore the ledger's database from a backup; do not release anything until then"
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,7 @@ class Event:
     Args:
         pipeline: whose ledger.
         sequence: 1, 2, 3, … without gaps.
-        kind: `released`.
+        kind: `decided`, `released` or `rolled_back`.
         facts: what happened, JSON-able.
         previous: hash of the event before, `GENESIS` for the first.
         hash: SHA-256 over everything above.
@@ -35,13 +38,26 @@ class Event:
     previous: str
     hash: str
 
+    def to_json(self) -> dict[str, Any]:
+        """As JSON."""
+        return {**vars(self), "facts": dict(self.facts)}
+
 
 @dataclass(frozen=True)
 class Champion:
-    """A released bundle: which, trained as of which partition, from when in event time it may score."""
+    """A bundle that was made live, by a release or by going back to it.
+
+    Args:
+        bundle: its SHA-256.
+        as_of: key of the partition at whose end it was trained.
+        as_of_end: the end of that partition: it has learnt from nothing later.
+        scores_from: from when in event time it scores; later than `as_of_end` where something had been scored before.
+        sequence: of the event.
+    """
 
     bundle: str
     as_of: str
+    as_of_end: datetime
     scores_from: datetime
     sequence: int
 
@@ -50,6 +66,7 @@ class Champion:
         return {
             "bundle": self.bundle,
             "as_of": self.as_of,
+            "as_of_end": self.as_of_end.isoformat(),
             "scores_from": self.scores_from.isoformat(),
             "sequence": self.sequence,
         }
@@ -61,72 +78,124 @@ def event_hash(pipeline: str, sequence: int, kind: str, facts: Mapping[str, Any]
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def release_facts(report: Mapping[str, Any], metric: str, reason: str, reasons: Sequence[str]) -> dict[str, Any]:
-    """What the ledger keeps of a decision on a candidate.
+def chain_faults(events: Sequence[Event]) -> list[str]:
+    """Where events were changed, removed or added by someone else than the ledger, in words; empty if nowhere.
 
-    Args:
-        report: the candidate's evaluation.
-        metric: name of the metric that decided.
-        reason: why the candidate was trained.
-        reasons: why it was released or rejected.
+    What the chain alone can't show: that the newest events are missing, or that all was written anew from some event
+    on. For that, compare with `head` as it was told earlier and kept elsewhere.
     """
-    return {
-        "bundle": report["bundle"],
-        "as_of": report["as_of"],
-        "scores_from": report["scores_from"],
-        "reason": reason,
-        "reasons": list(reasons),
-        "rows_trained": report["rows_trained"],
-        "holdout_metric": report["metrics"]["candidate"][metric],
-        "holdout_metric_naive": report["metrics"]["naive"][metric],
-    }
-
-
-def already_decided(events: Sequence[Event], kind: str, bundle: str) -> bool:
-    """Whether the last decision on this bundle was the same, so that recording it again would say nothing new."""
-    last = next((e for e in reversed(events) if e.facts["bundle"] == bundle), None)
-    return last is not None and last.kind == kind
+    faults, previous = [], GENESIS
+    for position, e in enumerate(events, start=1):
+        if e.sequence != position:
+            faults.append(f"event {e.sequence} stands in place {position}: events were removed or renumbered")
+        elif e.previous != previous:
+            faults.append(f"event {e.sequence} does not follow the one before it")
+        if e.hash != event_hash(e.pipeline, e.sequence, e.kind, e.facts, e.previous):
+            faults.append(f"event {e.sequence} was changed: its content does not have its hash")
+        previous = e.hash
+    return faults
 
 
 def check_chain(events: Sequence[Event]) -> None:
-    """Raise a LedgerError if an event was changed, removed or added by someone else than the ledger."""
-    previous = GENESIS
-    for position, e in enumerate(events, start=1):
-        right = event_hash(e.pipeline, e.sequence, e.kind, e.facts, e.previous)
-        if e.sequence != position or e.previous != previous or e.hash != right:
-            raise LedgerError(
-                f"ledger of {e.pipeline}, event {e.sequence}",
-                found="an entry that does not fit the one before, or was changed",
-                expected=f"number {position}, following hash {previous[:12]}…",
-                cure="restore the ledger's database from a backup; do not release anything until then",
-            )
-        previous = e.hash
+    """Raise a LedgerError that lists every event that was changed, removed or added by someone else."""
+    if faults := chain_faults(events):
+        raise LedgerError(
+            f"ledger of {events[0].pipeline}", found=faults, expected="events 1, 2, 3, … each following the one before",
+            cure=CURE,
+        )  # fmt: skip
+
+
+def head(events: Sequence[Event]) -> str:
+    """How far the ledger goes, as `12:<hash of event 12>`; whoever keeps it can tell later that nothing is missing."""
+    return f"{len(events)}:{events[-1].hash if events else GENESIS}"
 
 
 def champions(events: Sequence[Event]) -> list[Champion]:
-    """Every release, in order."""
+    """Every bundle that was made live, in order."""
     return [
         Champion(
             bundle=e.facts["bundle"],
             as_of=e.facts["as_of"],
+            as_of_end=datetime.fromisoformat(e.facts.get("as_of_end") or e.facts["scores_from"]),
             scores_from=datetime.fromisoformat(e.facts["scores_from"]),
             sequence=e.sequence,
         )
         for e in events
-        if e.kind == "released"
+        if e.kind in (RELEASED, ROLLED_BACK)
     ]
 
 
 def live(events: Sequence[Event]) -> Champion | None:
     """The champion now; None before the first release."""
-    released = champions(events)
-    return released[-1] if released else None
+    made_live = champions(events)
+    return made_live[-1] if made_live else None
 
 
 def champion_for(events: Sequence[Event], start: datetime) -> Champion | None:
-    """The champion that scores a partition starting at `start`: the newest release that learnt from nothing later.
+    """The champion that scores a partition starting at `start`: the last one that was made live for it.
 
-    So scoring an old partition again, after newer releases, neither looks ahead nor changes its scores.
+    So scoring an old partition again, after newer releases, neither looks ahead nor changes its scores; and going
+    back to an older bundle changes no partition that had been scored before.
     """
     eligible = [c for c in champions(events) if c.scores_from <= start]
     return eligible[-1] if eligible else None
+
+
+def decisions(events: Sequence[Event]) -> list[Event]:
+    """Every decision on a candidate, in order."""
+    return [e for e in events if e.kind == DECIDED]
+
+
+def decision_on(events: Sequence[Event], bundle: str) -> Event | None:
+    """The last decision on a bundle."""
+    return next((e for e in reversed(decisions(events)) if e.facts["bundle"] == bundle), None)
+
+
+def decision_as_of(events: Sequence[Event], as_of: str) -> Event | None:
+    """The last decision on a candidate of an as-of partition."""
+    return next((e for e in reversed(decisions(events)) if e.facts["as_of"] == as_of), None)
+
+
+def carried_out(events: Sequence[Event], decision: Event) -> bool:
+    """Whether a release stands in the ledger that followed this very decision."""
+    record = decision.facts["record"]
+    return any(e.kind == RELEASED and e.facts.get("record") == record for e in events)
+
+
+def settled(events: Sequence[Event], as_of: str) -> bool:
+    """Whether a partition's candidate is decided on, and released if that was decided; a kill may fall in between."""
+    decision = decision_as_of(events, as_of)
+    return decision is not None and (decision.facts["verdict"] != "promote" or carried_out(events, decision))
+
+
+def withdrawn(events: Sequence[Event], bundle: str) -> Event | None:
+    """The event by which someone went back from this bundle, unless it was made live again since."""
+    for e in reversed(events):
+        if e.kind == ROLLED_BACK and e.facts["from_bundle"] == bundle:
+            return e
+        if e.kind in (RELEASED, ROLLED_BACK) and e.facts["bundle"] == bundle:
+            return None
+    return None
+
+
+def before_live(events: Sequence[Event]) -> Champion | None:
+    """What going back once leads to: the champion that the live one replaced.
+
+    Bundles that were gone back from are passed over: going back twice leads two releases back, not forth again.
+    """
+    line: list[Champion] = []
+    for c in champions(events):
+        if events[c.sequence - 1].kind == ROLLED_BACK:
+            at = next((i for i in reversed(range(len(line))) if line[i].bundle == c.bundle), len(line))
+            line = line[:at]
+        line.append(c)
+    return line[-2] if len(line) > 1 else None
+
+
+def told(event: Event) -> str:
+    """What happened, in words: `decided undecided: mae 3.1 against …`, `released by …: …`."""
+    facts = event.facts
+    if event.kind == DECIDED:
+        return f"decided {facts['verdict']}: {facts['reasons'][0]}"
+    how = "rolled back to" if event.kind == ROLLED_BACK else "released by force" if facts["forced"] else "released"
+    return f"{how} by {facts['by']}: {facts['reason']}"
