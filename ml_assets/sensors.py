@@ -1,7 +1,10 @@
-"""The sensors: what starts runs without a person."""
+"""The sensors: what starts runs without a person, and what is done when a run is over."""
 
 import dagster as dg
 
+from ml_assets.resources.tracking import Tracking
+
+OVER = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 MINIMUM_INTERVAL_SECONDS = 30
 
 
@@ -14,3 +17,23 @@ def automation() -> dg.AutomationConditionSensorDefinition:
         minimum_interval_seconds=MINIMUM_INTERVAL_SECONDS,
         description="New rows are validated, featurised, scored and measured as soon as they are there.",
     )
+
+
+def tracking_ends() -> list[dg.SensorDefinition]:
+    """End what the tracker shows as running when its run is over, whoever started it and however it ended."""
+    return [_tracking_ends(status) for status in OVER]
+
+
+def _tracking_ends(status: dg.DagsterRunStatus) -> dg.SensorDefinition:
+    @dg.run_status_sensor(
+        run_status=status,
+        name=f"tracking_ends_on_{status.value.lower()}",
+        description="Runs that the tracker shows as running and whose run is over get its status.",
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        minimum_interval_seconds=MINIMUM_INTERVAL_SECONDS,
+    )
+    def ends(context: dg.RunStatusSensorContext, tracking: Tracking) -> dg.SkipReason:
+        ended = tracking.settle(context.instance, context.log.warning)
+        return dg.SkipReason(f"{len(ended)} tracked runs were ended")
+
+    return ends
