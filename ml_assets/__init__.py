@@ -8,7 +8,7 @@
 - see what YAML may say?                 `config`
 - change how rows are checked?           `core.validation`, `core.rules`
 - change how rows are divided?           `core.time_split`, `core.share_split`; what is refused is in `core.soundness`
-- change how a model is trained, saved?  `core.training`, `core.parameters`, `core.bundle`
+- change how a model is trained, saved?  `core.models`, `core.parameters`, `core.bundle`
 - change what is released, and why?      `core.promotion`; what the ledger means is in `core.releases`
 - change an asset?                       `assets`, one module per group; jobs are in `jobs`, sensors in `sensors`
 - add a kind of source?                  `resources.sources`

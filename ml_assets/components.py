@@ -21,7 +21,10 @@ from ml_assets.assets import (
     monitoring,
     release,
     serving,
+    several,
     training,
+    training_set,
+    tuning,
 )
 from ml_assets.config.pipeline import PipelineConfig
 from ml_assets.config.table import TableConfig
@@ -112,13 +115,17 @@ class Pipeline(dg.Component):
         """The pipeline's assets, checks and jobs."""
         pipeline = self.on_its_table(context.component_tree)
         pipeline.check()
+        config = pipeline.config
+        models = [training.model(pipeline)] if config.models is None else several.models(pipeline)
         return dg.Definitions(
             assets=[
                 features.features(pipeline),
-                training.training_set(pipeline),
-                training.candidate(pipeline),
+                training_set.training_set(pipeline),
+                *([tuning.tuning(pipeline, config.tuning)] if config.tuning else []),
+                *models,
                 evaluation.evaluation(pipeline),
                 leaderboard.leaderboard(pipeline),
+                release.decision(pipeline),
                 release.champion(pipeline),
                 serving.predictions(pipeline),
                 monitoring.performance(pipeline),

@@ -13,9 +13,11 @@ from ml_assets.resources.models import Models
 from ml_assets.resources.reports import Reports
 from ml_assets.resources.settings import settings
 from ml_assets.resources.storage import JsonStore, ParquetStore, Store
+from ml_assets.resources.studies import Studies
 from ml_assets.resources.tables import CsvStore
+from ml_assets.resources.tracking import Tracking
 from ml_assets.resources.versioning import Versions
-from ml_assets.sensors import automation
+from ml_assets.sensors import automation, tracking_ends
 
 
 def resources() -> dict[str, object]:
@@ -26,6 +28,8 @@ def resources() -> dict[str, object]:
         "models": Models(root=roots.models),
         "reports": Reports(root=roots.reports),
         "ledger": Ledger(url=roots.ledger),
+        "studies": Studies(url=roots.studies),
+        "tracking": Tracking(uri=roots.tracking, queue=roots.tracking_queue),
         "versions": Versions(root=roots.versions, remote=roots.dvc_remote, command=roots.dvc),
         "io_manager": ParquetStore(root=roots.store),
         "records": JsonStore(root=roots.store),
@@ -42,5 +46,7 @@ def defs() -> dg.Definitions:
     """All tables and pipelines as one set of definitions."""
     return dg.Definitions.merge(
         dg.load_from_defs_folder(path_within_project=Path(__file__)),
-        dg.Definitions(resources=resources(), sensors=[automation()], executor=dg.in_process_executor),
+        dg.Definitions(
+            resources=resources(), sensors=[automation(), *tracking_ends()], executor=dg.in_process_executor
+        ),
     )

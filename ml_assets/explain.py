@@ -10,6 +10,7 @@ import dagster as dg
 
 from ml_assets.core.bundle import Bundle
 from ml_assets.core.lineage import Content
+from ml_assets.core.releases import told
 from ml_assets.resources.home import instance
 from ml_assets.resources.ledger import Ledger
 from ml_assets.resources.lineage import chains
@@ -47,14 +48,20 @@ def _about(bundle: Bundle) -> list[str]:
     training, label = bundle.facts["training"], bundle.facts["label"]
     rows = ", ".join(f"{n:,} {part}" for part, n in training["rows"].items())
     events = Ledger(url=settings().ledger).events(str(bundle.facts["pipeline"]))
-    decided = [f"{e.kind}: {e.facts['reasons'][0]}" for e in events if e.facts.get("bundle") == bundle.sha256]
+    happened = [told(e) for e in events if e.facts["bundle"] == bundle.sha256]
     return [
         f"  pipeline    {bundle.facts['pipeline']}, predicts {label['name']} ({label['unit']})",
-        f"  trained     as of the end of {bundle.as_of}, {training['trees']} trees, seed {bundle.facts['seed']}",
+        f"  trained     as of the end of {bundle.as_of}, {_kind(bundle)}, seed {bundle.facts['seed']}",
         f"  rows        {rows}",
         f"  versions    {'kept by DVC' if training.get('versions') else 'not versioned (versioning: off)'}",
-        *(f"  {line}" for line in decided),
+        *(f"  {line}" for line in happened),
     ]
+
+
+def _kind(bundle: Bundle) -> str:
+    """What it is: its kind, or what an ensemble is made of."""
+    names = [f"{m['kind']} ({m['name']})" for m in bundle.facts["models"]]
+    return f"{bundle.facts['iterations']} iterations of {names[0]}" if len(names) == 1 else f"all of {', '.join(names)}"
 
 
 def _record(bundle: Bundle, learnt_from: list[Content], stored: dict[str, bool]) -> dict[str, object]:
@@ -62,7 +69,7 @@ def _record(bundle: Bundle, learnt_from: list[Content], stored: dict[str, bool])
         "model": bundle.sha256,
         "pipeline": bundle.facts["pipeline"],
         "training": bundle.facts["training"],
-        "params": bundle.facts["params"],
+        "models": bundle.facts["models"],
         "seed": bundle.facts["seed"],
         "learnt_from": [{**chain.to_json(), "stored": stored[chain.partition]} for chain in learnt_from],
     }

@@ -6,7 +6,6 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 from ml_assets.problem import TABLE_NOUNS, Pipeline, Table
 
 DATA_SIDE = ("features", "predictions", "performance")
-TRAINING_SIDE = ("training_set", "candidate", "evaluation", "leaderboard", "champion")
 
 
 def ingest(table: Table) -> UnresolvedAssetJobDefinition:
@@ -42,7 +41,8 @@ def train(pipeline: Pipeline) -> UnresolvedAssetJobDefinition:
     """Train as of a partition, evaluate, and release what may be released."""
     return dg.define_asset_job(
         f"{pipeline.name}_train",
-        selection=dg.AssetSelection.assets(*(pipeline.key(noun) for noun in TRAINING_SIDE)),
+        selection=dg.AssetSelection.assets(*(pipeline.key(noun) for noun in pipeline.training_side)),
         partitions_def=pipeline.table.partitions,
-        description=f"Trains {pipeline.name} as of the end of a partition, evaluates the candidate and releases it.",
+        description=f"Trains {pipeline.name} as of the end of a partition, evaluates the candidate, decides on it and "
+        "releases what may be released.",
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -30,8 +30,15 @@ from ml_assets.user_code import Reference, columns_written_in, history_written_i
 TABLE_NOUNS = ("raw", "validated", "quarantine")
 
 if TYPE_CHECKING:
+    from ml_assets.core.classification_metrics import Costs
     from ml_assets.core.contract import Contract
+    from ml_assets.core.policy import Policy
     from ml_assets.core.target_encoding import Declared
+
+
+def model_noun(name: str) -> str:
+    """The noun of the asset of one of several models."""
+    return f"model_{name}"
 
 
 @dataclass(frozen=True)
@@ -101,6 +108,43 @@ class Pipeline:
         return dg.AssetKey([self.table.name if noun in TABLE_NOUNS else self.name, noun])
 
     @property
+    def training_side(self) -> tuple[str, ...]:
+        """Nouns of the assets that a training makes, in their order."""
+        config = self.config
+        tuning = ("tuning",) if config.tuning else ()
+        several = (*(model_noun(name) for name in config.named_models), "out_of_fold") if config.models else ()
+        ensemble = ("ensemble",) if config.ensemble else ()
+        judged = ("candidate", "evaluation", "leaderboard", "decision", "champion")
+        return ("training_set", *tuning, *several, *ensemble, *judged)
+
+    @property
+    def policy(self) -> "Policy":
+        """What a candidate must reach to be released."""
+        from ml_assets.core.policy import Policy
+
+        told = self.config.evaluation
+        return Policy(
+            metric=self.config.metric,
+            margin=told.margin,
+            non_inferiority=told.non_inferiority,
+            slice_margin=told.slice_margin,
+            calibration_margin=told.calibration_margin,
+            min_labels=told.min_labels,
+        )
+
+    @property
+    def alpha(self) -> float | None:
+        """The quantile that is predicted; None where it is no quantile."""
+        return next(iter(self.config.specs.values())).alpha
+
+    @property
+    def costs(self) -> "Costs":
+        """What wrong answers cost."""
+        from ml_assets.core.classification_metrics import Costs
+
+        return Costs(**self.config.evaluation.costs.model_dump())
+
+    @property
     def features_reference(self) -> Reference:
         """The list of features."""
         return Reference(self.folder, self.config.features)
@@ -152,16 +196,22 @@ class Pipeline:
         return self.config.evaluation.kept
 
     @property
-    def label_facts(self) -> dict[str, str | None]:
-        """Name, unit and task of the label."""
+    def label_facts(self) -> "dict[str, Any]":
+        """Name, unit, task and classes of the label."""
         label = self.config.label
         column = next(c for c in self.table.contract.columns if c.name == label.column)
-        return {"name": label.column, "unit": column.unit, "task": label.task}
+        classes = list(label.classes) or (["false", "true"] if label.task == "binary" else None)
+        return {"name": label.column, "unit": column.unit, "task": label.task, "classes": classes}
 
     @property
     def label_unit(self) -> str:
         """Unit of the label, empty where it has none."""
         return self.label_facts["unit"] or ""
+
+    @property
+    def metric_unit(self) -> str:
+        """Unit of the metric that decides: the label's; of log loss nats, of a Brier score none."""
+        return {"log_loss": "nats", "brier": ""}.get(self.config.metric, self.label_unit)
 
     @property
     def _label_columns(self) -> dict[str, str]:

@@ -14,18 +14,18 @@ import dagster as dg
 from dagster._core.definitions.data_version import CODE_VERSION_TAG
 
 from ml_assets.assets.dictionary import schema_version
-from ml_assets.assets.release import REASON_TAG
 from ml_assets.core import errors
 from ml_assets.core.errors import ConfigError, MLAssetsError, SourceNotFound
-from ml_assets.core.releases import champion_for
+from ml_assets.core.releases import champion_for, decisions, live, settled
 from ml_assets.core.windows import Window
-from ml_assets.jobs import TRAINING_SIDE
 from ml_assets.partitions import windows_through
 from ml_assets.problem import Pipeline
 from ml_assets.resources.ledger import Ledger
 from ml_assets.resources.materializations import Made, latest, recent
 from ml_assets.resources.sources.interface import Source, make_source
 from ml_assets.resources.storage import Store
+from ml_assets.resources.tracking import Tracking
+from ml_assets.resources.tracking_context import REASON_TAG
 
 TRAIN_EVERY = 3
 STARTED_BY_TAG = "ml_assets/started_by"
@@ -77,6 +77,7 @@ class Replay:
         resources = definitions.resources or {}
         self.store: Store = resources["store"]
         self.ledger: Ledger = resources["ledger"]
+        self.tracking: Tracking = resources["tracking"]
         self.windows = self._windows(first, last)
 
     def _windows(self, first: str | None, last: str | None) -> list[Window]:
@@ -115,7 +116,9 @@ class Replay:
                     made[noun] |= recent(self.instance, self.pipeline.key(noun), [window.key])
             reason = self._reason_to_train(position)
             if reason and not self._trained(position):
-                yield self._run("train", window, list(TRAINING_SIDE), reason)
+                yield self._run("train", window, list(self.pipeline.training_side), reason)
+            elif reason and self._released_unseen(window.key):
+                yield self._run("train", window, ["champion"], "the ledger has a release that nothing shows yet")
 
     def _refuse_other_source(self, made: dict[str, Made]) -> None:
         kind = self.pipeline.table.config.source.kind
@@ -172,13 +175,18 @@ class Replay:
         """Whether a decision stands that was made from the present content of the learning window."""
         as_of = self.windows[position].key
         manifest = self.store.record(self.pipeline.key("training_set"), as_of)
-        decided = {e.facts["as_of"] for e in self.ledger.events(self.pipeline.name)}
-        if manifest is None or as_of not in decided:
+        if manifest is None or not settled(self.ledger.events(self.pipeline.name), as_of):
             return False
         return all(
             self.store.sha256(self.pipeline.key("features"), key) == digest
             for key, digest in manifest["partitions"].items()
         )
+
+    def _released_unseen(self, as_of: str) -> bool:
+        """Whether the champion of an as-of partition is in the ledger only: a kill fell right after its release."""
+        now = live(self.ledger.events(self.pipeline.name))
+        page = self.store.record(dg.AssetKey([self.pipeline.name]), "champion") or {}
+        return now is not None and now.as_of == as_of and page.get("sequence", 0) < now.sequence
 
     def end_what_was_killed(self) -> int:
         """Mark runs of a replay that was killed as failed; only while no other replay works on this data.
@@ -193,19 +201,27 @@ class Replay:
             if self.instance.event_log_storage.supports_global_concurrency_limits:
                 # Or the next training would wait for ever for a place that nobody gives back.
                 self.instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+        newest = self.instance.get_runs(limit=1)
+        if runs or any(run.job_name == f"{self.pipeline.name}_train" for run in newest):
+            self._settle()
         return len(runs)
+
+    def _settle(self) -> None:
+        """No daemon watches the runs of a replay."""
+        if self.pipeline.config.trackers:
+            self.tracking.of(self.pipeline.config.trackers).settle(self.instance)
 
     def describe(self, step: Step) -> str:
         """One line for people about what a step did."""
         if step.what == "train":
-            event = self.ledger.events(self.pipeline.name)[-1]
-            return f"{step.partition}  {event.kind} {event.facts['bundle'][:12]}: {event.facts['reasons'][0]}"
+            told = decisions(self.ledger.events(self.pipeline.name))[-1].facts
+            return f"{step.partition}  {told['verdict']} {told['bundle'][:12]}: {told['reasons'][0]}"
         rows = {noun: self.store.rows(self.pipeline.key(noun), step.partition) for noun in ("raw", "quarantine")}
         line = f"{step.partition}  {rows['raw']:>9,} rows  {rows['quarantine']:>7,} quarantined"
         performance = self.store.record(self.pipeline.key("performance"), step.partition)
         if not performance or not performance["metrics"]:
             return line
-        metric = self.pipeline.config.evaluation.metric
+        metric = self.pipeline.config.metric
         figures = (f"{who.replace('_', ' ')} {of[metric]:.3f}" for who, of in performance["metrics"].items())
         return f"{line}  {metric}: {', '.join(figures)}"
 
@@ -215,13 +231,17 @@ class Replay:
 
     def _run(self, job: str, window: Window, nouns: list[str], reason: str) -> Step:
         started = time.perf_counter()
-        self._execute(
-            f"{self.pipeline.name}_{job}",
-            f"{self.pipeline.name}, {job} of partition {window.key}",
-            partition_key=window.key,
-            asset_selection=[self.pipeline.key(noun) for noun in nouns],
-            tags={REASON_TAG: reason},
-        )
+        try:
+            self._execute(
+                f"{self.pipeline.name}_{job}",
+                f"{self.pipeline.name}, {job} of partition {window.key}",
+                partition_key=window.key,
+                asset_selection=[self.pipeline.key(noun) for noun in nouns],
+                tags={REASON_TAG: reason},
+            )
+        finally:
+            if job == "train":
+                self._settle()
         return Step(window.key, job, time.perf_counter() - started)
 
     def _execute(self, job: str, what: str, *, tags: dict[str, str] | None = None, **options: Any) -> None:

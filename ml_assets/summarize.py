@@ -5,7 +5,7 @@ Read from what is stored, not from what the replay remembers. The summary's shap
 
 from typing import Any
 
-from ml_assets.core.releases import Event
+from ml_assets.core.releases import Event, decisions
 from ml_assets.core.summary import PartitionSummary, Summary, TrainingSummary
 from ml_assets.core.validation import rule_counts
 from ml_assets.core.windows import Window
@@ -16,17 +16,17 @@ from ml_assets.resources.materializations import Made, latest
 def summarize(replay: Replay, seconds: float) -> Summary:
     """The summary of every partition in the replay's range."""
     pipeline = replay.pipeline
-    last = replay.windows[-1].key
+    last, decided = replay.windows[-1].key, decisions(replay.ledger.events(pipeline.name))
     trained = latest(replay.instance, pipeline.key("candidate"))
     validated = latest(replay.instance, pipeline.key("validated"))
     return Summary(
         pipeline=pipeline.name,
         source=pipeline.table.config.source.kind,
-        metric=pipeline.config.evaluation.metric,
-        unit=pipeline.label_unit,
+        metric=pipeline.config.metric,
+        unit=pipeline.metric_unit,
         label=pipeline.config.label.column,
         partitions=[_partition(replay, window, validated.get(window.key)) for window in replay.windows],
-        trainings=[_training(e, trained) for e in replay.ledger.events(pipeline.name) if e.facts["as_of"] <= last],
+        trainings=[_training(e, trained) for e in decided if e.facts["as_of"] <= last],
         seconds=round(seconds, 1),
     )
 
@@ -36,7 +36,7 @@ def _partition(replay: Replay, window: Window, validated: Made | None) -> Partit
     quarantine = store.scan(pipeline.key("quarantine"), window.key)
     performance = store.record(pipeline.key("performance"), window.key)
     metrics: dict[str, dict[str, Any]] = performance["metrics"] if performance else {}
-    metric = pipeline.config.evaluation.metric
+    metric = pipeline.config.metric
 
     def of(contender: str) -> float | None:
         return metrics[contender][metric] if contender in metrics else None
@@ -58,16 +58,21 @@ def _partition(replay: Replay, window: Window, validated: Made | None) -> Partit
     )
 
 
+def _seconds(trained: Made | None) -> float | None:
+    told = trained.metadata.get("training_seconds") if trained else None
+    return None if told is None else float(told)
+
+
 def _training(event: Event, trained: dict[str, Made]) -> TrainingSummary:
     facts = event.facts
     return TrainingSummary(
         as_of=facts["as_of"],
         reason=facts["reason"],
-        decision="promote" if event.kind == "released" else "reject",
+        decision=facts["verdict"],
         reasons=list(facts["reasons"]),
         bundle=facts["bundle"],
         rows=facts["rows_trained"],
-        seconds=float(trained[facts["as_of"]].metadata["training_seconds"]) if facts["as_of"] in trained else None,
+        seconds=_seconds(trained.get(facts["as_of"])),
         holdout_metric=facts["holdout_metric"],
         holdout_metric_naive=facts["holdout_metric_naive"],
     )

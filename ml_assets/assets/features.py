@@ -69,6 +69,7 @@ def features(pipeline: Pipeline) -> dg.AssetsDefinition:
             keep=pipeline.kept_columns,
             known_late=pipeline.known_late,
             earlier=earlier,
+            classes=label.classes,
         )
         [staged] = store.stage(built)
         found: dict[str, Any] = look_ahead(staged.scan(), table.window(context.partition_key))

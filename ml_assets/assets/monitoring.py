@@ -20,7 +20,7 @@ TREND_PARTITIONS = 36
 def performance(pipeline: Pipeline) -> dg.AssetsDefinition:
     """`<p>/performance`: the realised error of a partition."""
     key = pipeline.key("performance")
-    evaluation = pipeline.config.evaluation
+    evaluation, metric = pipeline.config.evaluation, pipeline.config.metric
 
     @dg.asset(
         key=key,
@@ -47,10 +47,17 @@ def performance(pipeline: Pipeline) -> dg.AssetsDefinition:
 
         window = pipeline.table.window(context.partition_key)
         measured = measure(
-            features, predictions, known_by=window.end, metric=evaluation.metric, slices=evaluation.slices
+            features,
+            predictions,
+            known_by=window.end,
+            task=pipeline.config.label.task,
+            metric=metric,
+            alpha=pipeline.alpha,
+            slices=evaluation.slices,
+            costs=pipeline.costs,
         )
         record = {**measured.to_json(), "partition": window.key}
-        shown = {f"{evaluation.metric}_{who}": of[evaluation.metric] for who, of in measured.metrics.items()}
+        shown = {f"{metric}_{who}": of[metric] for who, of in measured.metrics.items()}
         picture = reports.picture(key, window.key, "trend", trend(pipeline, store, ledger, record))
         read = made_from(store, {pipeline.key(noun): [window.key] for noun in ("features", "predictions")})
         return record_output(record, {**shown, "rows_mature": measured.rows_mature, **picture, **read})
@@ -62,7 +69,7 @@ def trend(pipeline: Pipeline, store: Store, ledger: Ledger, newest: dict[str, An
     """The error over the last partitions as a picture, with marks where the champion changed."""
     from ml_assets.core.pictures import error_over_time
 
-    metric = pipeline.config.evaluation.metric
+    metric = pipeline.config.metric
     windows = windows_through(pipeline.table.partitions, newest["partition"], TREND_PARTITIONS)
     earlier = (store.record(pipeline.key("performance"), w.key) for w in windows[:-1])
     records = [r for r in (*earlier, newest) if r is not None and r["metrics"]]
@@ -70,4 +77,4 @@ def trend(pipeline: Pipeline, store: Store, ledger: Ledger, newest: dict[str, An
     contenders = records[-1]["metrics"] if records else {}
     series = {who: [r["metrics"][who][metric] for r in records] for who in contenders}
     trained = [c.as_of for c in champions(ledger.events(pipeline.name)) if c.as_of in keys]
-    return error_over_time(keys, series, trained, metric=metric, unit=pipeline.label_unit)
+    return error_over_time(keys, series, trained, metric=metric, unit=pipeline.metric_unit)

@@ -39,7 +39,8 @@ def predictions(pipeline: Pipeline) -> dg.AssetsDefinition:
         source = made_from(store, {pipeline.key("features"): [context.partition_key]})
         champion = champion_for(events, pipeline.table.window(context.partition_key).start)
         if champion is None:
-            [staged] = store.stage(no_scores().lazy())
+            label = pipeline.config.label
+            [staged] = store.stage(no_scores(label.task, len(label.classes) or 1).lazy())
             return table_output(staged, {"champion": NO_CHAMPION, **source})
         scores = score(
             features.collect(engine="streaming"),

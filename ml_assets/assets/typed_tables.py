@@ -179,6 +179,9 @@ def _cell(value: Any) -> str | int | float | bool | None:
     return value if isinstance(value, str | int) else None
 
 
+CONTENDERS = ("champion", "naive", "naive_by_key", "last_value", "linear", "candidate")
+"""Who is compared; of those equally good the candidate is last: it has to be better to be above."""
+
 DATA_DICTIONARY = TypedTable(
     "DataDictionary",
     (
@@ -204,18 +207,43 @@ DATA_DICTIONARY = TypedTable(
     "What every column of a table means, and what its rows are held to.",
 )
 
+_PLACE = (
+    TypedColumn("rank", "integer", unique=True, min=1, description="1 is the best by the metric that decides"),
+    TypedColumn("contender", "text", unique=True, categories=CONTENDERS),
+)
+_ROWS = TypedColumn("rows", "integer", min=1, description="rows of the holdout, the same for all")
+
 LEADERBOARD = TypedTable(
     "Leaderboard",
     (
-        TypedColumn("rank", "integer", unique=True, min=1, description="1 is the best by the metric that decides"),
-        TypedColumn("contender", "text", unique=True, categories=("candidate", "champion", "naive")),
+        *_PLACE,
         TypedColumn("mae", "number", min=0, description=f"mean absolute error, in {UNIT}"),
         TypedColumn("median_ae", "number", min=0, description=f"median absolute error, in {UNIT}"),
         TypedColumn("rmse", "number", min=0, description=f"root of the mean squared error, in {UNIT}"),
         TypedColumn("bias", "number", description=f"mean of prediction minus label, in {UNIT}"),
         TypedColumn("r2", "number", nullable=True, max=1, description="share of the label's variance explained"),
         TypedColumn("mape", "number", nullable=True, min=0, description="mean error as a share of the label"),
-        TypedColumn("rows", "integer", min=1, description="rows of the holdout, the same for all"),
+        TypedColumn("pinball", "number", nullable=True, min=0, description=f"pinball loss of a quantile, in {UNIT}"),
+        _ROWS,
     ),
-    "Candidate, champion and naive baseline on the same rows, which none has seen.",
+    "Candidate, champion and baselines on the same rows, which none has seen.",
+)
+
+CLASSIFIERS = TypedTable(
+    "LeaderboardOfClassifiers",
+    (
+        *_PLACE,
+        TypedColumn("log_loss", "number", min=0, description="mean of minus the log of the true class's probability"),
+        TypedColumn("brier", "number", min=0, description="mean squared distance of probabilities from the truth"),
+        TypedColumn("auc", "number", nullable=True, min=0, max=1, description="area under the ROC curve"),
+        TypedColumn(
+            "average_precision", "number", nullable=True, min=0, max=1, description="area under precision-recall"
+        ),
+        TypedColumn(
+            "calibration_error", "number", min=0, max=1, description="mean distance of predicted from observed"
+        ),
+        TypedColumn("accuracy", "number", min=0, max=1, description="share of rows whose likeliest class is the true"),
+        _ROWS,
+    ),
+    "Candidate, champion and baselines on the same rows, which none has seen.",
 )

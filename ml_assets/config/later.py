@@ -48,14 +48,6 @@ class Retraining(_Section):
     schedule: str | None = Field(default=None, description="Cron expression for retraining by the clock.")
 
 
-class Tuning(_Section):
-    """Search for parameters (level 3)."""
-
-    trials: int = Field(ge=1, description="Trials of the study.")
-    timeout: str | None = Field(default=None, description="Duration such as 10m.")
-    warm_start: bool = Field(default=True, description="Begin with the champion's best trials.")
-
-
 class Rollout(_Section):
     """How a promoted bundle takes traffic (level 4)."""
 
@@ -64,27 +56,10 @@ class Rollout(_Section):
     guardrails: dict[str, Any] | None = Field(default=None, description="What makes a rollout go back.")
 
 
-class NamedModel(_Section):
-    """One of several models (level 5)."""
-
-    name: str = Field(description="Name of the model.")
-    kind: str = Field(description="Kind of the model.")
-    params: dict[str, Any] = Field(default_factory=dict, description="Its parameters.")
-
-
-class Ensemble(_Section):
-    """How several models answer as one (level 5)."""
-
-    method: Literal["blending", "stacking"] = Field(description="How predictions are combined.")
-
-
 UNBUILT: dict[str, str] = {
     "monitoring": "drift and performance monitoring",
     "retraining": "automatic retraining",
-    "tuning": "hyperparameter tuning",
     "rollout": "gradual rollouts",
-    "models": "several models",
-    "ensemble": "ensembles",
 }
 
 

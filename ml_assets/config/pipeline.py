@@ -5,22 +5,26 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from ml_assets.config.later import (
-    Ensemble,
-    Monitoring,
-    NamedModel,
-    Retraining,
-    Rollout,
-    Tuning,
-    refuse_unbuilt,
-)
+from ml_assets.config.evaluation import Evaluation
+from ml_assets.config.later import Monitoring, Retraining, Rollout, refuse_unbuilt
+from ml_assets.config.model import THE_ONLY, Ensemble, Model, NamedModel, OneModel, Tuning
 from ml_assets.config.table import NAME, REFERENCE
 from ml_assets.core.errors import ConfigError
-from ml_assets.core.parameters import ModelParams, Objective
+from ml_assets.core.tasks import Task
 from ml_assets.core.windows import Window
 
 if TYPE_CHECKING:
+    from ml_assets.core.metrics import Deciding
+    from ml_assets.core.models.spec import ModelSpec
+    from ml_assets.core.search_space import SearchSpace
     from ml_assets.core.split import Split
+
+METRICS: dict[Task, tuple["Deciding", ...]] = {
+    "regression": ("mae", "rmse", "pinball"),
+    "binary": ("log_loss", "brier"),
+    "multiclass": ("log_loss", "brier"),
+}
+"""Task -> metrics that may decide; the first unless YAML says otherwise."""
 
 
 class Label(BaseModel):
@@ -30,125 +34,24 @@ class Label(BaseModel):
 
     column: str = Field(description="Column of the table that is predicted.")
     known_at: str = Field(description="Column that says when the label's value became known (naive datetime).")
-    task: Literal["regression"] = Field(default="regression", description="Kind of problem.")
-
-
-class Params(BaseModel):
-    """Parameters of training; what is absent keeps the default of `core.parameters.ModelParams`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    alpha: float | None = Field(default=None, description="Of huber: error in the label's unit; of quantile: 0 to 1.")
-    trees: int | None = Field(default=None, description="Most trees; fewer where early stopping says so.")
-    learning_rate: float | None = Field(default=None, description="Share of each tree's answer that is added, 0 to 1.")
-    leaves: int | None = Field(default=None, description="Most leaves of a tree.")
-    min_rows_per_leaf: int | None = Field(default=None, description="Fewest training rows of a leaf.")
-    feature_fraction: float | None = Field(default=None, description="Share of the features a tree may use, 0 to 1.")
-    bagging_fraction: float | None = Field(default=None, description="Share of the rows a tree is grown from, 0 to 1.")
-    l2: float | None = Field(default=None, description="Penalty on the squared answers of leaves, in rows.")
-    category_l2: float | None = Field(default=None, description="The same in splits by category, in rows.")
-    early_stopping_rounds: int | None = Field(
-        default=None,
-        description="Trees without a better validation loss after which training stops; 0: never.",
+    task: Task = Field(
+        default="regression",
+        description="regression: a number; binary: yes or no; multiclass: one of several classes.",
     )
-    max_categories: int | None = Field(
-        default=None,
-        description="Most frequent categories of a feature that are told apart; others count as missing.",
-    )
-
-
-class Model(BaseModel):
-    """The model and what it learns from."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    objective: Objective = Field(default="l1", description="Loss that LightGBM minimises.")
-    window: int = Field(
-        default=12, ge=1, description="Partitions of history to learn from, the as-of partition included."
-    )
-    validation: float = Field(
-        default=0.33,
-        gt=0,
-        description="Newest learning rows kept for early stopping, in partitions of event time; split by group or at "
-        "random: rows kept for it, as many partitions' share of the window.",
-    )
-    min_rows: int = Field(default=500, ge=1, description="Rows for training below which training is refused.")
-    seed: int = Field(default=0, ge=0, description="Seed of everything random in training, and of splits by chance.")
-    threads: int = Field(
-        default=1, ge=1, description="Threads that LightGBM may use; the bundle does not depend on it."
-    )
-    params: Params = Field(default_factory=Params, description="Parameters of training.")
-
-    @model_validator(mode="after")
-    def _within_bounds(self) -> "Model":
-        try:
-            self.training_params()
-        except ConfigError as e:
-            raise ValueError(str(e)) from e
-        return self
-
-    def training_params(self) -> ModelParams:
-        """The parameters of training, absent ones by default."""
-        return ModelParams.read(self.params.model_dump(exclude_none=True), objective=self.objective)
-
-
-class Evaluation(BaseModel):
-    """How a candidate is judged."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    metric: Literal["mae", "rmse"] = Field(default="mae", description="Metric that decides, in the label's unit.")
-    slices: tuple[str, ...] = Field(
+    classes: tuple[str, ...] = Field(
         default=(),
-        description="Columns of the validated table or features by which the error is broken down.",
-    )
-    margin: float = Field(
-        default=0.01,
-        ge=0,
-        lt=1,
-        description="Share by which a candidate must beat the naive baseline to be released.",
-    )
-    holdout: float = Field(
-        default=0.33,
-        gt=0,
-        description="Newest rows no model has seen, for evaluation, in partitions of event time; split by group or at "
-        "random: rows kept for it, as many partitions' share of the window.",
-    )
-    embargo: float = Field(
-        default=0.0,
-        ge=0,
-        description="Gap before validation and before holdout, in partitions of event time; only where split by time.",
-    )
-    split: Literal["time", "group", "random"] = Field(
-        default="time",
-        description="How rows are divided into training, validation and holdout: newest rows judge; all rows with "
-        "the same value of `group` stay together; or each row by itself.",
-    )
-    group: str | None = Field(
-        default=None,
-        description="Column of the validated table or feature whose rows stay together; only with split: group.",
+        description="Values of the column in the order of the classes; needed for multiclass. Of a binary problem the "
+        "second is what the probability is of; absent: false and true, or 0 and 1.",
     )
 
     @model_validator(mode="after")
-    def _split_of_its_kind(self) -> "Evaluation":
-        wrong = []
-        if self.split == "group" and self.group is None:
-            wrong.append("split: group without evaluation.group; expected the column whose rows stay together")
-        if self.split != "group" and self.group is not None:
-            wrong.append(f"group: {self.group}, which split: {self.split} does not use; remove it or say split: group")
-        if self.split != "time" and self.embargo > 0:
-            wrong.append(
-                f"embargo: {self.embargo:g}, but with split: {self.split} all parts lie side by side in time and no "
-                "gap can be kept; remove it or say split: time"
-            )
-        if wrong:
-            raise ValueError("; ".join(wrong))
+    def _classes_of_the_task(self) -> "Label":
+        wanted = {"regression": "none", "binary": "two or none", "multiclass": "at least three"}[self.task]
+        n = len(self.classes)
+        fits = {"regression": n == 0, "binary": n in (0, 2), "multiclass": n > 2}[self.task]
+        if not fits or len(set(self.classes)) < n:
+            raise ValueError(f"classes: {list(self.classes)} of a {self.task} label; expected {wanted}, all different")
         return self
-
-    @property
-    def kept(self) -> tuple[str, ...]:
-        """Columns or features that the features table stores beside, for slices and for splits by group."""
-        return tuple(dict.fromkeys((*self.slices, *(() if self.group is None else (self.group,)))))
 
 
 class PipelineConfig(BaseModel):
@@ -177,6 +80,10 @@ class PipelineConfig(BaseModel):
     rollout: Rollout | None = Field(default=None, description="How a promoted bundle takes traffic (level 4).")
     models: tuple[NamedModel, ...] | None = Field(default=None, description="Several models in place of one (level 5).")
     ensemble: Ensemble | None = Field(default=None, description="How several models answer as one (level 5).")
+    trackers: tuple[Literal["mlflow", "wandb", "tensorboard"], ...] = Field(
+        default=("mlflow",),
+        description="Where trainings are tracked; wandb and tensorboard need their extra. None: [].",
+    )
 
     @field_validator("versioning")
     @classmethod
@@ -186,6 +93,7 @@ class PipelineConfig(BaseModel):
     @model_validator(mode="after")
     def _only_what_is_built(self) -> "PipelineConfig":
         refuse_unbuilt(self)
+        self._require_one_way_to_say_it()
         needed = self.model.validation + self.evaluation.holdout + 2 * self.evaluation.embargo
         if needed >= self.model.window:
             raise ValueError(
@@ -193,6 +101,75 @@ class PipelineConfig(BaseModel):
                 f"embargoes take {needed:g} of them; expected a longer window or shorter validation and holdout"
             )
         return self
+
+    def _require_one_way_to_say_it(self) -> None:
+        """Raise a ValueError that lists what is said twice, would be ignored, or does not fit the task."""
+        wrong = []
+        if self.metric not in METRICS[self.label.task]:
+            wrong.append(
+                f"evaluation.metric: {self.metric} of a {self.label.task}; expected one of "
+                f"{', '.join(METRICS[self.label.task])}"
+            )
+        if self.models is not None:
+            names = [m.name for m in self.models]
+            said = sorted(OneModel.model_fields.keys() & self.model.model_fields_set)
+            wrong += [f"model.{field}: not used where there are `models`; say it of each of them" for field in said]
+            wrong += ["models: none are listed; list one or more, or leave it out"] if not names else []
+            wrong += [f"models: {n} is the name of several" for n in dict.fromkeys(names) if names.count(n) > 1]
+        if self.ensemble is not None and len(self.models or ()) < 2:
+            wrong.append("ensemble: there is nothing to combine; list two or more `models`")
+        if self.tuning is not None and all(m.kind != "lightgbm" for m in self.named_models.values()):
+            wrong.append("tuning: there is no model of kind lightgbm to tune; leave it out")
+        try:
+            lightgbm = [name for name, spec in self.specs.items() if spec.kind == "lightgbm"]
+            for name in lightgbm if self.tuning else ():
+                self.search_space(name)
+        except ConfigError as e:
+            wrong.append(str(e))
+        if wrong:
+            raise ValueError("; ".join(wrong))
+
+    @property
+    def metric(self) -> "Deciding":
+        """The metric that decides."""
+        if self.evaluation.metric is not None:
+            return self.evaluation.metric
+        quantile = any(m.objective == "quantile" for m in self.named_models.values())
+        return "pinball" if quantile else METRICS[self.label.task][0]
+
+    @property
+    def named_models(self) -> "dict[str, OneModel]":
+        """Name -> model: those of `models`, or the one of `model`."""
+        return {THE_ONLY: self.model} if self.models is None else {m.name: m for m in self.models}
+
+    def search_space(self, name: str) -> "SearchSpace":
+        """What tuning may choose for a model of kind lightgbm.
+
+        Raises:
+            ConfigError: it can't be searched.
+        """
+        from ml_assets.core.parameters import ModelParams
+        from ml_assets.core.search_space import SearchSpace
+
+        base = self.specs[name].params
+        return SearchSpace.read(
+            None if self.tuning is None else self.tuning.space_told,
+            base=base if isinstance(base, ModelParams) else ModelParams(),
+            recency=self.model.recency,
+            window=self.model.window,
+        )
+
+    @property
+    def folds(self) -> int:
+        """Blocks of rows before the holdout by which models are compared: those of tuning, where there is one."""
+        return (self.tuning or Tuning()).folds
+
+    @property
+    def specs(self) -> "dict[str, ModelSpec]":
+        """Name -> model as `core` knows it."""
+        label = self.label
+        classes = len(label.classes) or 2
+        return {name: model.spec(name, label.task, classes) for name, model in self.named_models.items()}
 
     def split_over(self, windows: "Sequence[Window]") -> "Split":
         """How rows of a learning window are divided.

@@ -4,7 +4,7 @@ By which rule a row falls into a part is in `split`; that the parts are sound is
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import polars as pl
 
@@ -55,10 +55,11 @@ def rows_of(history: Mapping[str, pl.LazyFrame], split: Split, part: Part) -> pl
 
 @dataclass(frozen=True)
 class PartCounts:
-    """Rows of each part, and rows left out of it because their label was not known in time."""
+    """Rows of each part, and rows left out of it: their label was not known in time, or they have none."""
 
     rows: Mapping[Part, int]
     immature: Mapping[Part, int]
+    unlabelled: Mapping[Part, int] = field(default_factory=dict)
 
 
 def count_rows(history: Mapping[str, pl.LazyFrame], split: Split, *, min_rows: int) -> PartCounts:
@@ -76,13 +77,16 @@ def count_rows(history: Mapping[str, pl.LazyFrame], split: Split, *, min_rows: i
     for part in PARTS:
         in_time = pl.when(pl.col(_PART) == part).then(mature(split, part)).otherwise(in_time)
     divided = identified(history, split).select(split.part().alias(_PART), LABEL, LABEL_KNOWN_AT)
-    counted = divided.group_by(_PART).agg(rows=in_time.sum(), all=pl.len()).collect(engine="streaming")
-    found = {part: (rows, total) for part, rows, total in counted.iter_rows()}
-    rows: dict[Part, int] = {p: found.get(p, (0, 0))[0] for p in PARTS}
-    immature: dict[Part, int] = {p: found.get(p, (0, 0))[1] - rows[p] for p in PARTS}
+    counted = divided.group_by(_PART).agg(rows=in_time.sum(), none=pl.col(LABEL).null_count(), all=pl.len())
+    found = {part: told for part, *told in counted.collect(engine="streaming").iter_rows()}
+    nothing = [0, 0, 0]
+    rows: dict[Part, int] = {p: found.get(p, nothing)[0] for p in PARTS}
+    unlabelled: dict[Part, int] = {p: found.get(p, nothing)[1] for p in PARTS}
+    immature: dict[Part, int] = {p: found.get(p, nothing)[2] - rows[p] - unlabelled[p] for p in PARTS}
     needed = {"train": max(min_rows, 1), "validation": 1, "holdout": 1}
     few = [
-        f"{p}: {rows[p]} rows ({immature[p]} more whose label was not known in time); needed: {needed[p]}"
+        f"{p}: {rows[p]} rows ({immature[p]} more whose label was not known in time, {unlabelled[p]} without one); "
+        f"needed: {needed[p]}"
         for p in PARTS
         if rows[p] < needed[p]
     ]
@@ -94,4 +98,4 @@ def count_rows(history: Mapping[str, pl.LazyFrame], split: Split, *, min_rows: i
             cure="learn from more partitions, lower model.min_rows, or find out where the rows are lost; where rows "
             "are split by a column of few groups, take longer validation and holdout or a column of more groups",
         )
-    return PartCounts(rows, immature)
+    return PartCounts(rows, immature, unlabelled)

@@ -68,6 +68,7 @@ def build_features(
     keep: Sequence[str] = (),
     known_late: Mapping[str, str] | None = None,
     earlier: Earlier | None = None,
+    classes: Sequence[str] = (),
 ) -> pl.LazyFrame:
     """The features of each validated row, with its label and when the label was known.
 
@@ -77,7 +78,7 @@ def build_features(
     Args:
         validated: rows of the table, with `row_number`.
         features: what to compute.
-        label: column that is predicted, a number.
+        label: column that is predicted: a number, Boolean (false 0, true 1), or one of `classes`.
         event_time: Datetime column: when the event happened.
         known_at: Datetime column: when the label became known.
         keep: columns or features to store beside, for slices; they are no input of the model.
@@ -85,6 +86,7 @@ def build_features(
             `known_at` are added.
         earlier: rows before the partition, for history features; None: there are none, the table begins with its
             first event.
+        classes: values of the label column in the order of the classes, as text; none: the column is a number.
 
     Returns:
         `row_number` UInt32, `event_at` and `label_known_at` Datetime, `label` Float64, then the features in
@@ -97,7 +99,8 @@ def build_features(
     late = {label: known_at, known_at: known_at, **(known_late or {})}
     by_row = [f for f in features if isinstance(f, Feature)]
     history = [f for f in features if isinstance(f, HistoryFeature)]
-    mistakes = _mistakes_of_columns(schema, features, label, (event_time, known_at), keep)
+    mistakes = _mistakes_of_columns(schema, features, (event_time, known_at), keep)
+    mistakes += _mistakes_of_label(schema, label, classes)
     for feature in features:
         found = _mistakes_of_name(feature.name)
         if isinstance(feature, Feature):
@@ -105,7 +108,7 @@ def build_features(
         else:
             found += mistakes_of(feature, schema, event_time, late)
         mistakes += [f"{feature.name}: {m}" for m in found]
-    mistakes = mistakes or _infinite(validated, by_row, schema, label)
+    mistakes = mistakes or _infinite(validated, by_row, schema, label) + _unknown_classes(validated, label, classes)
     if mistakes:
         raise ConfigError(
             "features",
@@ -123,7 +126,7 @@ def build_features(
     return validated.select(
         pl.col(ROW_NUMBER).cast(pl.UInt32),
         pl.col(event_time).dt.cast_time_unit("us").alias(EVENT_AT),
-        pl.col(label).cast(pl.Float64).fill_nan(None).alias(LABEL),
+        _label(label, classes).alias(LABEL),
         pl.col(known_at).dt.cast_time_unit("us").alias(LABEL_KNOWN_AT),
         *(values[f.name] for f in features),
         *(values.get(name, pl.col(name)).alias(SLICE_PREFIX + name) for name in dict.fromkeys(keep)),
@@ -153,15 +156,12 @@ def look_ahead(features: pl.LazyFrame, window: Window) -> dict[str, int]:
 def _mistakes_of_columns(
     schema: pl.Schema,
     features: Sequence[Feature | HistoryFeature],
-    label: str,
     times: tuple[str, str],
     keep: Sequence[str],
 ) -> list[str]:
     mistakes = [] if features else ["there are none"]
     if not schema.get(ROW_NUMBER, pl.Null()).is_integer():
         mistakes.append(f"column {ROW_NUMBER} is {schema.get(ROW_NUMBER, 'missing')}, not an integer")
-    if not schema.get(label, pl.Null()).is_numeric():
-        mistakes.append(f"label column {label} is {schema.get(label, 'missing')}, not a number")
     mistakes += [
         f"time column {name} is {schema.get(name, 'missing')}, not a Datetime"
         for name in times
@@ -171,6 +171,33 @@ def _mistakes_of_columns(
     mistakes += [f"{name}: {n} features have this name" for name, n in names.items() if n > 1]
     known = {*schema.names(), *names}
     return mistakes + [f"kept column {name} is neither a column nor a feature" for name in keep if name not in known]
+
+
+def _label(column: str, classes: Sequence[str]) -> pl.Expr:
+    if not classes:
+        return pl.col(column).cast(pl.Float64).fill_nan(None)
+    return pl.col(column).cast(pl.String).replace_strict(list(classes), [float(i) for i in range(len(classes))])
+
+
+def _mistakes_of_label(schema: pl.Schema, label: str, classes: Sequence[str]) -> list[str]:
+    dtype = schema.get(label, pl.Null())
+    if classes:
+        named = dtype.is_integer() or isinstance(dtype, pl.String | pl.Boolean | pl.Categorical | pl.Enum)
+        return (
+            [] if named else [f"label column {label} is {schema.get(label, 'missing')}, not text, integer or Boolean"]
+        )
+    fits = dtype.is_numeric() or dtype == pl.Boolean
+    return [] if fits else [f"label column {label} is {schema.get(label, 'missing')}, not a number or Boolean"]
+
+
+def _unknown_classes(validated: pl.LazyFrame, label: str, classes: Sequence[str]) -> list[str]:
+    """What the label column holds that is no class, and in how many rows."""
+    if not classes:
+        return []
+    value = pl.col(label).cast(pl.String)
+    found = validated.filter(value.is_not_null() & ~value.is_in(list(classes))).select(value.alias(LABEL))
+    counts = found.group_by(LABEL).len().sort("len", LABEL, descending=[True, False]).head(5).collect()
+    return [f"label column {label} is {name!r} in {n} rows, which is no class" for name, n in counts.iter_rows()]
 
 
 def _mistakes_of_name(name: str) -> list[str]:

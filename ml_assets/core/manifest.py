@@ -1,6 +1,6 @@
 """The training set's manifest: exactly which partitions, in which content, and which rows a model learns from.
 
-How rows are divided is in `split`, which rows they are in `assignment`; what learns from them is in `training`.
+How rows are divided is in `split`, which rows they are in `assignment`; what learns from them is in `models`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ class Manifest:
         as_of: key of the as-of partition, the newest of `partitions`.
         partitions: feature partition -> SHA-256 of its content, oldest first.
         split: which row is for training, validation or holdout.
-        counts: rows of each part, and rows left out because their label was not known in time.
+        counts: rows of each part, and rows left out because their label was not known in time, or there is none.
         versions: feature partition -> what DVC knows its content by; None where it is not versioned.
     """
 
@@ -46,13 +46,14 @@ class Manifest:
             "split": self.split.to_json(),
             "rows": dict(self.counts.rows),
             "immature": dict(self.counts.immature),
+            "unlabelled": dict(self.counts.unlabelled),
             "versions": None if self.versions is None else {p: dict(told) for p, told in self.versions.items()},
         }
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Self:
         """Read what `to_json` wrote; a split without a kind is of a time when there was one only: by time."""
-        counts = PartCounts(rows=record["rows"], immature=record["immature"])
+        counts = PartCounts(record["rows"], record["immature"], record["unlabelled"])
         split = SPLITS[record["split"].get("kind", "time")].from_json(record["split"])
         return cls(record["as_of"], record["partitions"], split, counts, record.get("versions"))
 

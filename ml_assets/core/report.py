@@ -46,6 +46,7 @@ def render(summary: Summary, *, graph_url_hint: str) -> str:
         "naive": naive,
         "period": _period(summary),
         "promoted": sum(t.decision == "promote" for t in summary.trainings),
+        "rejected": sum(t.decision == "reject" for t in summary.trainings),
         "live": _live(summary),
         "trained": {t.bundle: t for t in summary.trainings},
         "reasons": reasons,

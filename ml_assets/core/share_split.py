@@ -62,10 +62,18 @@ class ShareSplit(Split):
                 cure="correct model.window, model.validation, evaluation.holdout or evaluation.group",
             )
 
+    def may_judge(self, other: Split) -> bool:
+        """Whether the other model was kept from these units by the same hash, or learnt from earlier events only."""
+        if isinstance(other, ShareSplit) and other.holdout >= self.holdout:
+            alike = (other.kind, other.seed, other.group) == (self.kind, self.seed, self.group)
+        else:
+            alike = False
+        return alike or other.learns_until <= self.start
+
     @property
-    def unseen_from(self) -> datetime:
-        """Before all time: another model may have learnt from any of these rows or groups, so none is judged."""
-        return datetime.min  # noqa: DTZ901 - event times are naive
+    def learns_until(self) -> datetime:
+        """The as-of time: parts lie side by side."""
+        return self.as_of
 
     @property
     def group_column(self) -> str | None:

@@ -34,10 +34,14 @@ class Split(ABC):
     as_of: datetime
     """The instant at which the model is trained: it sees nothing later."""
 
+    @abstractmethod
+    def may_judge(self, other: "Split") -> bool:
+        """Whether a model that was trained by another split has learnt from no row of this one's holdout."""
+
     @property
     @abstractmethod
-    def unseen_from(self) -> datetime:
-        """What another model learnt must lie before this instant, or it may not be judged by this holdout."""
+    def learns_until(self) -> datetime:
+        """The first instant of whose events nothing is learnt."""
 
     @abstractmethod
     def part(self) -> pl.Expr:

@@ -94,7 +94,7 @@ class TrainingSummary:
     Args:
         as_of: key of the partition at whose end it was trained.
         reason: why it was started.
-        decision: `promote` or `reject`.
+        decision: `promote`, `reject` or `undecided`.
         reasons: why so, in words and numbers.
         bundle: SHA-256 of the bundle.
         rows: rows learnt from.
@@ -107,7 +107,7 @@ class TrainingSummary:
 
     as_of: str
     reason: str
-    decision: Literal["promote", "reject"]
+    decision: Literal["promote", "reject", "undecided"]
     reasons: list[str]
     bundle: str
     rows: int

@@ -76,10 +76,14 @@ class TimeSplit(Split):
         """The event times of a part."""
         return {"train": self.train, "validation": self.validation, "holdout": self.holdout}[part]
 
+    def may_judge(self, other: Split) -> bool:
+        """Whether the other model learnt from nothing at or after the holdout's start."""
+        return other.learns_until <= self.holdout.start
+
     @property
-    def unseen_from(self) -> datetime:
-        """The holdout's start: what learnt from nothing later has seen no row of it."""
-        return self.holdout.start
+    def learns_until(self) -> datetime:
+        """The end of validation, by which training is stopped."""
+        return self.validation.end
 
     def part(self) -> pl.Expr:
         """The part of a row, String; null for rows outside the ranges, the gaps between them included."""

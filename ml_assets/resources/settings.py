@@ -16,13 +16,18 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True)
 class Settings:
-    """Every root. A path or an fsspec URL (`s3://bucket/prefix`), the ledger an SQLAlchemy URL; `dvc` is a command."""
+    """Every root: a path or an fsspec URL (`s3://bucket/prefix`); `dvc` is a command.
+
+    Ledger and studies are SQLAlchemy URLs, tracking is an MLflow tracking URI.
+    """
 
     data: Path
     store: str
     models: str
     reports: str
     ledger: str
+    studies: str
+    tracking: str
     dvc_remote: str
     dvc: str
 
@@ -30,6 +35,11 @@ class Settings:
     def versions(self) -> str:
         """Where DVC keeps its cache and pointers: a local folder."""
         return str(self.data / "versions")
+
+    @property
+    def tracking_queue(self) -> str:
+        """What is not yet delivered to the trackers: a local folder."""
+        return str(self.data / "tracking")
 
     @property
     def dagster_home(self) -> Path:
@@ -41,8 +51,9 @@ def settings() -> Settings:
     """The settings of this process.
 
     `ML_ASSETS_DATA` (default: `data` in the repository), and to move one root alone `ML_ASSETS_STORE`,
-    `ML_ASSETS_MODELS`, `ML_ASSETS_REPORTS` (paths or fsspec URLs), `ML_ASSETS_LEDGER` (SQLAlchemy URL),
-    `ML_ASSETS_DVC_REMOTE` (a folder or any URL that DVC knows). `ML_ASSETS_DVC` is the dvc executable; absent, the
+    `ML_ASSETS_MODELS`, `ML_ASSETS_REPORTS` (paths or fsspec URLs), `ML_ASSETS_LEDGER` and
+    `ML_ASSETS_STUDIES` (SQLAlchemy URLs), `ML_ASSETS_TRACKING` (an MLflow tracking URI), `ML_ASSETS_DVC_REMOTE`
+    (a folder or any URL that DVC knows). `ML_ASSETS_DVC` is the dvc executable; absent, the
     one that `make setup` installs.
     """
     data = Path(os.environ.get("ML_ASSETS_DATA") or REPOSITORY / "data").expanduser().resolve()
@@ -52,6 +63,8 @@ def settings() -> Settings:
         models=_root("ML_ASSETS_MODELS", data / "models"),
         reports=_root("ML_ASSETS_REPORTS", data / "reports"),
         ledger=os.environ.get("ML_ASSETS_LEDGER") or f"sqlite:///{data / 'ledger.db'}",
+        studies=os.environ.get("ML_ASSETS_STUDIES") or f"sqlite:///{data / 'studies.db'}",
+        tracking=os.environ.get("ML_ASSETS_TRACKING") or f"sqlite:///{data / 'mlflow.db'}",
         dvc_remote=_root("ML_ASSETS_DVC_REMOTE", data / "dvc-remote"),
         dvc=os.environ.get("ML_ASSETS_DVC") or _dvc(),
     )
