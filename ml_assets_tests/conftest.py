@@ -1,18 +1,30 @@
 """Fixtures and options for every test."""
 
+import hashlib
+import json
 import os
 import shutil
 import sys
 import uuid
 from pathlib import Path
+from types import SimpleNamespace
 
 import dagster as dg
 import pytest
 import yaml
 
-from ml_assets import components
+from ml_assets import components, problem
+from ml_assets.assets.release import decide_on
+from ml_assets.config.pipeline import PipelineConfig
+from ml_assets.config.table import TableConfig
+from ml_assets.core.errors import BundleError
 from ml_assets.definitions import resources
+from ml_assets.problem import Pipeline, Table
+from ml_assets.releasing import ReleaseDesk
 from ml_assets.replay import Replay
+from ml_assets.resources.ledger import Ledger
+from ml_assets.resources.models import Models
+from ml_assets.resources.storage import Store
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -107,8 +119,9 @@ PIPELINE = {
         "label": {"column": "trip_minutes", "known_at": "dropoff_at"},
         "features": "features:FEATURES",
         "model": {"window": 3, "threads": 1, "params": {"trees": 30}},
-        "evaluation": {"slices": ["passengers"]},
+        "evaluation": {"slices": ["passengers"], "min_labels": 300, "non_inferiority": 0.5},
         "versioning": "off",
+        "trackers": [],
     },
 }
 
@@ -144,3 +157,97 @@ def world(project, tmp_path, monkeypatch):
     monkeypatch.delenv("ML_ASSETS_SOURCE", raising=False)
     with dg.DagsterInstance.ephemeral(str(tmp_path)) as instance:
         yield World(project, instance)
+
+
+class BundlesWithoutModels(Models):
+    """Bundles that are only facts, content-addressed and verified like real ones."""
+
+    def save_facts(self, **facts: object) -> str:
+        text = json.dumps(facts, sort_keys=True).encode()
+        sha256 = hashlib.sha256(text).hexdigest()
+        (Path(self.root) / sha256).mkdir(parents=True, exist_ok=True)
+        (Path(self.root) / sha256 / "manifest.json").write_bytes(text)
+        return sha256
+
+    def load(self, sha256: str) -> SimpleNamespace:
+        file = Path(self.root) / sha256 / "manifest.json"
+        text = file.read_bytes() if file.exists() else b""
+        if hashlib.sha256(text).hexdigest() != sha256:
+            raise BundleError(f"bundle {sha256[:12]}", found="another hash", expected="its own", cure="restore it")
+        facts = json.loads(text)
+        return SimpleNamespace(sha256=sha256, facts=facts, as_of=facts["training"]["as_of"])
+
+
+class Judged:
+    """A pipeline `duration` with bundles that are only facts, and evaluations in given numbers."""
+
+    def __init__(self, root: Path, pipeline: Pipeline) -> None:
+        self.pipeline = pipeline
+        self.store = Store(root=str(root / "store"))
+        self.models = BundlesWithoutModels(root=str(root / "models"))
+        self.ledger = Ledger(url=f"sqlite:///{root / 'ledger.db'}")
+        self.desk = ReleaseDesk(pipeline, self.store, self.models, self.ledger)
+
+    def bundle(self, as_of: str, name: str = "", pipeline: str = "duration") -> str:
+        end = self.pipeline.table.window(as_of).end.isoformat()
+        return self.models.save_facts(pipeline=pipeline, name=name, training={"as_of": as_of, "split": {"as_of": end}})
+
+    def evaluation(self, bundle: str, **changes: object) -> dict:
+        """An evaluation of 50,000 rows, 2 % better than the champion and 60 % better than the naive baseline."""
+        now = self.desk.live()
+        mae = {"candidate": {"mae": 2.744}, "naive": {"mae": 7.0}, "linear": {"mae": 2.0}}
+        versus = {"naive": {"estimate": -4.256, "low": -4.3, "high": -4.2}}
+        versus["linear"] = {"estimate": 0.744, "low": 0.7, "high": 0.8}
+        if now is not None:
+            mae["champion"] = {"mae": 2.8}
+            versus["champion"] = {"estimate": -0.056, "low": -0.07, "high": -0.042}
+        as_of = self.models.load(bundle).as_of
+        told = {
+            "pipeline": "duration", "bundle": bundle, "as_of": as_of, "task": "regression", "metric": "mae",
+            "scores_from": self.pipeline.table.window(as_of).end.isoformat(), "rows_trained": 90_000, "rows": 50_000,
+            "rows_immature": 12, "holdout": {"sha256": "ab" * 32, "start": "2018-03-21", "end": "2018-04-01"},
+            "metrics": mae, "differences": versus, "slice_differences": {}, "calibration": None,
+            "champion": now and {"bundle": now.bundle, "as_of": now.as_of, "sequence": now.sequence},
+            "champion_learnt_holdout": False,
+        }  # fmt: skip
+        return {**told, **changes}
+
+    def decide(self, bundle: str, **changes: object) -> dict:
+        return decide_on(self.desk, self.evaluation(bundle, **changes), "a test")
+
+    def make_live(self, as_of: str, name: str = "") -> str:
+        """Release a new bundle after a passing decision."""
+        bundle = self.bundle(as_of, name)
+        assert self.decide(bundle)["verdict"] == "promote"
+        self.desk.release(bundle, by="a test", reason="it passed")
+        return bundle
+
+    def kinds(self) -> list[str]:
+        return [e.kind for e in self.desk.events()]
+
+
+JUDGED_TABLE = {"source": {"kind": "simulated", "rows": 10}, "event_time": "pickup_at", "schema": "schema:Trip"}
+JUDGED = {
+    "table": "trips",
+    "label": {"column": "trip_minutes", "known_at": "dropoff_at"},
+    "features": "features:F",
+    "evaluation": {
+        "margin": 0.01,
+        "non_inferiority": 0.0,
+        "slice_margin": 0.05,
+        "calibration_margin": 0.02,
+        "min_labels": 500,
+    },
+    "trackers": [],
+}
+
+
+def judged_at(root: Path) -> Judged:
+    partitions = {"cadence": "monthly", "start": "2018-01-01", "end": "2020-01-01"}
+    table = Table("trips", TableConfig.model_validate({**JUDGED_TABLE, "partitions": partitions}), root)
+    return Judged(root, problem.Pipeline("duration", PipelineConfig.model_validate(JUDGED), root, table))
+
+
+@pytest.fixture
+def judged(tmp_path) -> Judged:
+    return judged_at(tmp_path)

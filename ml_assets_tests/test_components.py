@@ -43,7 +43,7 @@ def test_two_documents_become_the_graph_its_checks_jobs_and_groups(project):
     assert keys == {
         *(f"rows/{noun}" for noun in ("raw", "validated", "quarantine", "dictionary")),
         *(f"prices/{noun}" for noun in ("features", "training_set", "candidate", "evaluation", "champion")),
-        *(f"prices/{noun}" for noun in ("leaderboard", "predictions", "performance")),
+        *(f"prices/{noun}" for noun in ("leaderboard", "decision", "predictions", "performance")),
     }
     assert {j.name for j in definitions.resolve_all_job_defs()} >= {"rows_ingest", "prices_follow", "prices_train"}
     graph = definitions.resolve_asset_graph()
@@ -58,6 +58,7 @@ def test_two_documents_become_the_graph_its_checks_jobs_and_groups(project):
         "prices/features:point_in_time",
         "prices/training_set:sound",
         "prices/candidate:loads_back",
+        "prices/evaluation:checklist",
         "prices/evaluation:beats_naive",
         "prices/champion:bundle_intact",
     }
@@ -123,12 +124,25 @@ def test_a_training_set_looks_back_over_its_window_only(project):
         ({}, {"features": "features:NAMES"}, ["NAMES", "FEATURES"]),
         ({"quality": {"max_quarantined": 1.1}}, {}, ["quality.max_quarantined", "less than or equal to 1"]),
         ({"quality": {"new_columns": "refus"}}, {}, ["quality.new_columns", "'ignore' or 'refuse'"]),
-        ({}, {"tuning": {"trials": 3}}, ["not built in this version", "tuning", "remove"]),
-        ({}, {"tuning": {"trials": 30}, "ensemble": {"method": "stacking"}}, ["not built", "tuning", "ensemble"]),
-        ({}, {"retraining": {"on_drift": {"k": 2, "n": 3}}}, ["not built", "retraining"]),
+        ({}, {"tuning": {"timeout": "soon"}}, ["timeout", "soon", "90s, 60m, 24h"]),
+        ({}, {"tuning": {"space": {"leafs": [3, 7]}}}, ["leafs: not a parameter", "leaves", "tuning.space"]),
+        ({}, {"tuning": {"space": {"window": [99]}}}, ["window: 99", "longer than model.window"]),
+        ({}, {"tuning": {}, "model": {"kind": "linear"}}, ["no model of kind lightgbm to tune", "leave it out"]),
+        ({}, {"ensemble": {"method": "stacking"}}, ["ensemble: there is nothing to combine", "list two or more"]),
+        ({}, {"models": [{"name": "a"}, {"name": "a"}]}, ["models: a is the name of several"]),
+        ({}, {"models": [{"name": "a", "kind": "forest"}]}, ["kind", "forest", "lightgbm"]),
+        ({}, {"models": [{"name": "a"}], "model": {"objective": "l2"}}, ["model.objective", "say it of each"]),
+        ({}, {"model": {"kind": "sklearn"}}, ["estimator: None", "needs it"]),
+        ({}, {"model": {"kind": "sklearn", "estimator": "os.system"}}, ["os.system", "scikit-learn"]),
+        ({}, {"model": {"objective": "binary"}}, ["objective: binary, of a regression"]),
+        ({}, {"model": {"params": {"monotone": {"a": 1}}}}, ["monotone", "l1", "l2 or huber"]),
+        ({}, {"model": {"half_life": 0}}, ["half_life", "greater than 0"]),
+        ({}, {"evaluation": {"metric": "log_loss"}}, ["metric: log_loss of a regression", "mae, rmse, pinball"]),
+        ({}, {"label": {"column": "price_usd", "known_at": "paid_at", "task": "multiclass"}}, ["at least three"]),
+        ({}, {"trackers": ["mlflow", "notebook"]}, ["trackers", "notebook"]),
+        ({}, {"retraining": {"on_drift": {"k": 2, "n": 3}}}, ["not built in this version", "retraining", "remove"]),
         ({}, {"monitoring": {"drift": {}}}, ["not built", "monitoring"]),
         ({}, {"rollout": {"strategy": "canary"}}, ["not built", "rollout"]),
-        ({}, {"models": [{"name": "a", "kind": "lightgbm"}]}, ["not built", "models"]),
         ({}, {"tuning": {"trails": 30}}, ["trails"]),
     ],
 )  # fmt: skip

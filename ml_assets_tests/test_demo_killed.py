@@ -61,7 +61,7 @@ def test_killed_again_and_again_it_ends_as_if_it_had_never_been(tmp_path):
     assert without_seconds(killed / "s.json") == without_seconds(undisturbed / "s.json")
     events = Ledger(url=f"sqlite:///{killed / 'ledger.db'}").events("trip_duration")
     check_chain(events)
-    assert [e.kind for e in events] == ["released"]
+    assert [e.kind for e in events] == ["decided", "released"]
     for bundle in (killed / "models").glob("[0-9a-f]*"):
         load(killed / "models", bundle.name)
     with dg.DagsterInstance.from_config(str(killed / "dagster")) as instance:

@@ -12,7 +12,7 @@ from ml_assets.assets.leaderboard import leaderboard, ranked
 from ml_assets.assets.typed_tables import LEADERBOARD
 from ml_assets.config.pipeline import PipelineConfig
 from ml_assets.config.table import TableConfig
-from ml_assets.core.evaluation import regression_metrics
+from ml_assets.core.metrics import metrics_of
 from ml_assets.problem import Pipeline, Table
 from ml_assets.resources.storage import JsonStore
 from ml_assets.resources.tables import CsvStore
@@ -48,7 +48,7 @@ LABEL = np.array([10.0, 20.0, 30.0])
 
 def record(**errors: float) -> dict[str, Any]:
     """An evaluation record of contenders that are wrong by so many minutes, and by as many more in the last row."""
-    metrics = {who: regression_metrics(LABEL, LABEL + np.array([e, -e, 2 * e])) for who, e in errors.items()}
+    metrics = {who: metrics_of("regression", LABEL, LABEL + np.array([e, -e, 2 * e])) for who, e in errors.items()}
     return {"rows": 3, "metrics": metrics, "differences": {}, "slices": {}, "bundle": "b" * 64}
 
 
@@ -85,17 +85,18 @@ def test_it_reads_the_evaluation_and_says_its_units(tmp_path) -> None:
     result = run(told, tmp_path)
     assert result.success
     lines = (tmp_path / "duration/leaderboard/2020-02.csv").read_text().splitlines()
-    assert lines[0] == "rank,contender,mae,median_ae,rmse,bias,r2,mape,rows"
+    assert lines[0] == "rank,contender,mae,median_ae,rmse,bias,r2,mape,pinball,rows"
     assert lines[1].startswith("1,candidate,1.33333333333333")
     assert lines[2].startswith("2,naive,5.33333333333333")
-    assert lines[2].endswith(",,,3"), "what was not measured is missing"
+    assert lines[2].endswith(",,,,3"), "what was not measured is missing"
     metadata = result.asset_materializations_for_node("duration__leaderboard")[0].metadata
     shown = metadata["table"]
     assert isinstance(shown, dg.TableMetadataValue)
     assert [r.data["mae"] for r in shown.records] == [1.3333, 5.3333]
     columns = {c.name: c for c in shown.schema.columns}
     assert columns["mae"].description == "mean absolute error, in minutes"
-    assert columns["contender"].constraints.other == ["one of candidate, champion, naive"]
+    contenders = "champion, naive, naive_by_key, last_value, linear, candidate"
+    assert columns["contender"].constraints.other == [f"one of {contenders}"]
     assert (metadata["ranked_by"].value, metadata["best"].value) == ("rmse", "candidate")
     assert metadata["dagster/row_count"].value == 2
 

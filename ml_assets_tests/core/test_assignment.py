@@ -48,9 +48,10 @@ def test_counts_are_those_of_the_rows(split):
     assert counts.rows == {p: rows_of(HISTORY, split, p).collect().height for p in PARTS}
     assert all(counts.rows.values())
     in_parts = identified(HISTORY, split).filter(split.part().is_not_null()).collect().height
-    assert sum(counts.rows.values()) + sum(counts.immature.values()) == in_parts
+    assert sum(sum(c.values()) for c in (counts.rows, counts.immature, counts.unlabelled)) == in_parts
     assert in_parts == (180 if split.kind == "time" else 200)  # nothing of c, and of time not the gaps
     assert all(counts.immature.values())
+    assert all(counts.unlabelled.values())
 
 
 @SPLITS

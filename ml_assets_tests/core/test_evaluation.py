@@ -1,177 +1,217 @@
-"""Metrics against plain arithmetic, the interval against repeated samples, slices against the rows."""
+"""Contenders on the same rows, for every task; the record says what was judged, by which rows, and how sure it is."""
 
 import json
-import math
-import statistics
+from datetime import datetime, timedelta
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from ml_assets.core import evaluation
-from ml_assets.core.errors import TrainingError
-from ml_assets.core.evaluation import GROUPS, by_slice, evaluate, losses, paired_bootstrap, regression_metrics
+from ml_assets.core.assignment import PartCounts
+from ml_assets.core.classification_metrics import Costs
+from ml_assets.core.errors import ContractError
+from ml_assets.core.evaluation import digest_of, evaluate, evaluation_record
+from ml_assets.core.explanation import Explanation
+from ml_assets.core.manifest import Manifest
+from ml_assets.core.metrics import metrics_of
+from ml_assets.core.time_split import TimeRange, TimeSplit
 
-VALUES = st.floats(-1e6, 1e6).map(lambda x: round(x, 3))
-PAIRS = st.lists(st.tuples(VALUES, VALUES), min_size=1, max_size=60)
-
-
-@settings(deadline=None, max_examples=150)
-@given(PAIRS)
-def test_metrics_are_those_of_the_formulas(pairs):
-    label, prediction = (np.array(column) for column in zip(*pairs, strict=True))
-    metrics = regression_metrics(label, prediction)
-    errors = [p - t for t, p in pairs]
-    n = len(pairs)
-    expected = {
-        "mae": math.fsum(map(abs, errors)) / n,
-        "median_ae": statistics.median(map(abs, errors)),
-        "rmse": math.sqrt(math.fsum(e * e for e in errors) / n),
-        "bias": math.fsum(errors) / n,
-    }
-    if len(set(label)) > 1:
-        mean = math.fsum(label) / n
-        expected["r2"] = 1 - math.fsum(e * e for e in errors) / math.fsum((t - mean) ** 2 for t in label)
-    if 0 not in label:
-        expected["mape"] = math.fsum(abs(e) / abs(t) for e, t in zip(errors, label, strict=True)) / n
-    assert metrics.keys() == expected.keys()
-    for name, value in expected.items():
-        assert metrics[name] == pytest.approx(value, rel=1e-6, abs=1e-6), name
-    assert losses("mae", label, prediction).mean() == pytest.approx(metrics["mae"])
-    assert losses("rmse", label, prediction).mean() == pytest.approx(metrics["rmse"] ** 2)
-
-
-def test_a_perfect_and_a_constant_prediction():
-    label = np.array([1.0, 2.0, 6.0])
-    perfect = regression_metrics(label, label)
-    assert perfect == {"mae": 0, "median_ae": 0, "rmse": 0, "bias": 0, "r2": 1, "mape": 0}
-    assert regression_metrics(label, np.full(3, 3.0))["r2"] == pytest.approx(0)
-
-
-def test_no_share_of_a_label_that_is_0():
-    label = np.array([0.0, 2.0])
-    assert "mape" not in regression_metrics(label, label + 1)
-    assert "mape" in regression_metrics(label + 1, label)
-
-
-def test_no_r2_where_all_labels_are_the_same():
-    label = np.full(3, 0.1)
-    assert label.mean() != 0.1, "their mean differs by rounding: that is no spread"
-    assert "r2" not in regression_metrics(label, label + 1)
-
-
-def test_the_interval_covers_the_truth_in_19_of_20_samples():
-    rng = np.random.default_rng(5)
-    truth, covered, repetitions = -0.3, 0, 200
-    for seed in range(repetitions):
-        theirs = rng.gamma(2, 2, 150)
-        ours = theirs + truth + rng.normal(0, 1, 150)
-        interval = paired_bootstrap(ours, theirs, seed=seed, draws=300)
-        covered += interval.low <= truth <= interval.high
-    assert 0.90 <= covered / repetitions <= 0.99
-
-
-def test_the_interval_is_of_the_pairs_and_not_of_two_samples():
-    theirs = np.random.default_rng(1).gamma(2, 20, 500)
-    ours = theirs - 0.1 + np.random.default_rng(2).normal(0, 0.2, 500)
-    interval = paired_bootstrap(ours, theirs, seed=0)
-    assert interval.estimate == pytest.approx((ours - theirs).mean())
-    assert -0.2 < interval.low < interval.estimate < interval.high < 0
-
-
-def test_the_interval_depends_on_the_seed_alone():
-    a, b = np.random.default_rng(3).random((2, 400))
-    assert paired_bootstrap(a, b, seed=0) == paired_bootstrap(a, b, seed=0)
-    assert paired_bootstrap(a, b, seed=0) != paired_bootstrap(a, b, seed=1)
-    other_way = paired_bootstrap(b, a, seed=0)
-    same = paired_bootstrap(a, b, seed=0)
-    assert (-other_way.high, -other_way.low) == pytest.approx((same.low, same.high))
-
-
-def test_groups_of_rows_agree_with_rows(monkeypatch):
-    a, b = np.random.default_rng(4).gamma(2, 2, (2, 4001))
-    plain = paired_bootstrap(a, b, seed=0)
-    monkeypatch.setattr(evaluation, "GROUPS", 400)
-    grouped = paired_bootstrap(a, b, seed=0)
-    width = plain.high - plain.low
-    assert grouped.estimate == plain.estimate
-    assert abs(grouped.low - plain.low) < 0.15 * width
-    assert abs(grouped.high - plain.high) < 0.15 * width
-    assert grouped != plain
-
-
-def test_more_rows_than_groups_agree_with_the_normal_approximation():
-    difference = np.random.default_rng(6).exponential(3, 2 * GROUPS + 7)
-    interval = paired_bootstrap(difference, np.zeros_like(difference), seed=0, draws=300)
-    half = 1.96 * difference.std() / math.sqrt(difference.size)
-    assert interval.low == pytest.approx(difference.mean() - half, abs=0.25 * half)
-    assert interval.high == pytest.approx(difference.mean() + half, abs=0.25 * half)
-
-
-@pytest.mark.parametrize(("a", "b"), [(3, 4), (0, 0), (1, 5)])
-def test_losses_of_other_rows_are_refused(a, b):
-    with pytest.raises(TrainingError, match=f"{a} and {b} losses"):
-        paired_bootstrap(np.zeros(a), np.zeros(b), seed=0)
-
-
+ROWS = 600
+RNG = np.random.default_rng(7)
+CHANCE = RNG.beta(1, 2, ROWS)
 HOLDOUT = pl.DataFrame(
     {
-        "label": np.random.default_rng(7).gamma(2, 5, 600),
-        "slice_hour": [float(i % 5) for i in range(600)],
-        "slice_zone": [None if i % 7 == 0 else f"z{i % 3}" for i in range(600)],
-    }
+        "row_number": np.arange(ROWS),
+        "event_at": [datetime(2018, 3, 15) + timedelta(minutes=30 * i) for i in range(ROWS)],
+        "label": RNG.gamma(2, 5, ROWS),
+        "miles": RNG.gamma(2, 2, ROWS),
+        "slice_hour": [float(i % 5) for i in range(ROWS)],
+        "slice_zone": [None if i % 7 == 0 else f"z{i % 3}" for i in range(ROWS)],
+        "@partition": pl.Series(["2018-03"] * 400 + ["2018-04"] * 200, dtype=pl.Enum(["2018-03", "2018-04"])),
+    },
+    schema_overrides={"row_number": pl.UInt32},
 )
 LABEL = HOLDOUT["label"].to_numpy()
 PREDICTIONS = {
-    "candidate": LABEL + np.random.default_rng(8).normal(0, 1, 600),
-    "champion": LABEL + np.random.default_rng(9).normal(0, 2, 600),
-    "naive": np.full(600, np.median(LABEL)),
+    "candidate": LABEL + RNG.normal(0, 1, ROWS),
+    "champion": LABEL + RNG.normal(0, 2, ROWS),
+    "naive": np.full(ROWS, np.median(LABEL)),
+}
+FLAGS = HOLDOUT.with_columns(label=pl.Series((RNG.random(ROWS) < CHANCE).astype(float)))
+CHANCES = {"candidate": CHANCE, "champion": np.clip(CHANCE + 0.2, 0, 1), "naive": np.full(ROWS, 0.33)}
+WIDE = RNG.dirichlet([1.0, 2.0, 0.5], ROWS)
+CLASSES = HOLDOUT.with_columns(label=pl.Series([float(RNG.choice(3, p=row)) for row in WIDE]))
+WIDES = {"candidate": WIDE, "champion": (WIDE + 1 / 3) / 2, "naive": np.full((ROWS, 3), 1 / 3)}
+CASES = {
+    "mae": (HOLDOUT, PREDICTIONS, "regression"),
+    "rmse": (HOLDOUT, PREDICTIONS, "regression"),
+    "pinball": (HOLDOUT, PREDICTIONS, "regression"),
+    "log_loss": (FLAGS, CHANCES, "binary"),
+    "brier": (FLAGS, CHANCES, "binary"),
+    "log_loss of classes": (CLASSES, WIDES, "multiclass"),
+    "brier of classes": (CLASSES, WIDES, "multiclass"),
 }
 
 
-@pytest.mark.parametrize("metric", ["mae", "rmse"])
-def test_contenders_on_the_same_rows(metric):
-    report = evaluate(HOLDOUT, PREDICTIONS, metric=metric, slices=["hour", "zone"], seed=0)
-    assert report.rows == 600
-    assert list(report.metrics) == ["candidate", "champion", "naive"]
-    assert list(report.differences) == ["champion", "naive"]
+def evaluated(case="mae", slices=("hour", "zone"), **changed):
+    holdout, contenders, task = CASES[case]
+    metric = case.split()[0]
+    alpha = 0.5 if metric == "pinball" else None
+    given = {"task": task, "metric": metric, "alpha": alpha, "slices": slices, "seed": 0, **changed}
+    contenders = given.pop("contenders", contenders)
+    return evaluate(given.pop("holdout", holdout), contenders, **given)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_contenders_on_the_same_rows(case):
+    holdout, contenders, task = CASES[case]
+    metric = case.split()[0]
+    report = evaluated(case)
+    assert (report.rows, report.task, report.metric) == (ROWS, task, metric)
+    assert list(report.metrics) == list(report.intervals) == list(contenders)
+    assert list(report.differences) == list(report.metric_differences) == ["champion", "naive"]
+    label = holdout["label"].to_numpy()
+    expected = metrics_of(task, label, contenders["champion"], alpha=0.5 if metric == "pinball" else None)
+    assert report.metrics["champion"] == pytest.approx(expected)
     for who, interval in report.differences.items():
-        power = 1 if metric == "mae" else 2
+        power = 2 if metric == "rmse" else 1
         ours, theirs = (report.metrics[w][metric] ** power for w in ("candidate", who))
         assert interval.estimate == pytest.approx(ours - theirs)
         assert interval.low < interval.high < 0
+        assert report.metric_differences[who][metric].high < 0
+    for who, of in report.intervals.items():
+        for name, found in of.items():
+            assert found.estimate == report.metrics[who][name], name
+            assert found.low <= found.estimate <= found.high, (who, name)
     assert list(report.slices["hour"]) == ["0", "1", "2", "3", "4"]
     assert set(report.slices["zone"]) == {"missing", "z0", "z1", "z2"}
-    for slices in report.slices.values():
-        assert sum(s["rows"] for s in slices.values()) == 600
-        assert all(set(s) == {"rows", *PREDICTIONS} for s in slices.values())
-    rows = np.flatnonzero(HOLDOUT["slice_zone"].is_null().to_numpy())
-    alone = regression_metrics(LABEL[rows], PREDICTIONS["champion"][rows])
-    assert report.slices["zone"]["missing"]["champion"] == pytest.approx(alone[metric])
+    for column, values in report.slices.items():
+        assert sum(s["rows"] for s in values.values()) == ROWS
+        assert all(set(s) == {"rows", *contenders} for s in values.values())
+        assert report.slice_differences[column].keys() == values.keys()
     assert json.loads(json.dumps(report.to_json(), allow_nan=False)) == report.to_json()
 
 
 def test_the_worse_candidate_is_seen():
     swapped = {"candidate": PREDICTIONS["champion"], "champion": PREDICTIONS["candidate"]}
-    report = evaluate(HOLDOUT, swapped, metric="mae", slices=[], seed=0)
+    report = evaluated(contenders=swapped, slices=[])
     assert report.differences["champion"].low > 0
-    assert report.slices == {}
+    assert report.slices == report.slice_differences == {}
 
 
-def test_a_source_that_writes_missing_itself():
-    values = pl.Series(["missing", None, "a", None])
-    slices = by_slice(values, np.arange(4.0), {"candidate": np.zeros(4)}, "mae")
-    assert slices == {"missing": {"rows": 3, "candidate": pytest.approx(4 / 3)}, "a": {"rows": 1, "candidate": 2}}
+def test_without_a_champion_no_slice_is_compared():
+    report = evaluated(contenders={w: p for w, p in PREDICTIONS.items() if w != "champion"})
+    assert set(report.slices) == {"hour", "zone"}
+    assert report.slice_differences == {}
+    assert evaluated(contenders={"candidate": LABEL + 1}).differences == {}
 
 
-@pytest.mark.parametrize("values", [["b", "a"], [2.0, 1.5], [True, False], [2, 1]])
-def test_slices_are_in_the_order_of_their_values(values):
-    found = by_slice(pl.Series(values), np.zeros(2), {"candidate": np.array([1.0, 2.0])}, "mae")
-    assert [s["candidate"] for s in found.values()] == [2, 1]
+def test_only_what_belongs_to_the_task_is_told():
+    regression, quantile, binary, classes = (evaluated(c) for c in ("mae", "pinball", "brier", "brier of classes"))
+    assert regression.calibration is regression.coverage is regression.costs is None
+    assert quantile.coverage["alpha"] == 0.5
+    assert quantile.coverage["low"] < quantile.coverage["estimate"] < quantile.coverage["high"]
+    assert quantile.coverage["estimate"] == pytest.approx((PREDICTIONS["candidate"] >= LABEL).mean())
+    assert binary.costs == {"false_positive": 1.0, "false_negative": 1.0, "threshold": 0.5}
+    assert binary.calibration.bias.estimate == pytest.approx(binary.metrics["candidate"]["bias"])
+    assert binary.calibration.error == pytest.approx(binary.metrics["candidate"]["calibration_error"])
+    assert classes.calibration.error == pytest.approx(classes.metrics["candidate"]["calibration_error"])
+    assert classes.costs is None
 
 
-def test_scores_of_other_rows_are_refused():
-    with pytest.raises(ValueError, match="could not be broadcast"):
-        evaluate(HOLDOUT, {"candidate": PREDICTIONS["candidate"][:-1]}, metric="mae", slices=[], seed=0)
+def test_costs_move_the_threshold():
+    dear = evaluated("log_loss", costs=Costs(1, 4))
+    assert dear.costs["threshold"] == pytest.approx(0.2)
+    assert dear.metrics["candidate"]["recall"] > evaluated("log_loss").metrics["candidate"]["recall"]
+
+
+def test_the_same_rows_and_seed_give_the_same_report():
+    assert evaluated().to_json() == evaluated().to_json()
+    assert evaluated().differences != evaluated(seed=1).differences
+
+
+@pytest.mark.parametrize(
+    ("changed", "found"),
+    [
+        ({"contenders": {"candidate": LABEL[:-1]}}, "predictions of shape"),
+        ({"contenders": {"candidate": np.full(ROWS, np.nan)}}, "600 predictions are missing"),
+        ({"holdout": HOLDOUT.drop("slice_zone")}, "no column slice_zone"),
+        ({"holdout": HOLDOUT.drop("@partition", "row_number")}, "no column row_number"),
+        ({"holdout": HOLDOUT.head(0), "contenders": {"candidate": LABEL[:0]}}, "labels of shape"),
+        ({"holdout": HOLDOUT.with_columns(label=None)}, "600 labels are missing"),
+    ],
+)
+def test_what_can_not_be_compared_is_refused(changed, found):
+    with pytest.raises(ContractError, match=found):
+        evaluated(**changed)
+
+
+def test_the_digest_is_of_which_rows_judge():
+    digest = digest_of(HOLDOUT)
+    assert digest_of(HOLDOUT.with_columns(miles=0.0)) == digest
+    assert digest_of(HOLDOUT.with_columns(pl.col("@partition").cast(pl.String))) == digest
+    others = [
+        HOLDOUT.head(ROWS - 1),
+        HOLDOUT.reverse(),
+        HOLDOUT.with_columns(pl.col("row_number") + 1),
+        HOLDOUT.with_columns(label=pl.when(pl.int_range(pl.len()) == 5).then(1.0).otherwise("label")),
+        HOLDOUT.with_columns(pl.lit("2018-03").alias("@partition")),
+    ]
+    assert len({digest, *map(digest_of, others)}) == len(others) + 1
+
+
+def test_the_digest_can_be_computed_elsewhere():
+    import hashlib
+    import struct
+
+    told = b""
+    for key, rows in (("2018-03", HOLDOUT[:400]), ("2018-04", HOLDOUT[400:])):
+        told += key.encode() + b"\0" + struct.pack("<Q", rows.height)
+        told += struct.pack(f"<{rows.height}Q", *rows["row_number"])
+        told += struct.pack(f"<{rows.height}d", *rows["label"])
+    assert digest_of(HOLDOUT) == hashlib.sha256(told).hexdigest()
+
+
+SPLIT = TimeSplit(
+    TimeRange(datetime(2018, 1, 1), datetime(2018, 3, 1)),
+    TimeRange(datetime(2018, 3, 1), datetime(2018, 3, 15)),
+    TimeRange(datetime(2018, 3, 15), datetime(2018, 4, 1)),
+    datetime(2018, 4, 1),
+)
+COUNTS = PartCounts({"train": 900, "validation": 90, "holdout": ROWS}, {"train": 0, "validation": 0, "holdout": 7})
+MANIFEST = Manifest("2018-03", {"2018-03": "ab" * 32}, SPLIT, COUNTS)
+BUNDLE = SimpleNamespace(
+    facts={"pipeline": "duration", "importances": {"miles": 1.0}}, sha256="cd" * 32, rows_trained=900
+)
+CHAMPION = SimpleNamespace(bundle="ef" * 32, as_of="2018-02", sequence=3)
+
+
+def record(**changed):
+    given = {"unit": "minutes", "champion": CHAMPION, "champion_learnt_holdout": False, **changed}
+    return evaluation_record(evaluated(), BUNDLE, MANIFEST, **given)
+
+
+def test_the_record():
+    found = record(explanation=Explanation("shap", {"miles": 2.0}, 600))
+    assert found.keys() == {
+        "pipeline", "bundle", "as_of", "scores_from", "rows_trained", "task", "metric", "unit", "rows", "rows_immature",
+        "holdout", "metrics", "intervals", "differences", "metric_differences", "slices", "slice_differences",
+        "worst_slices", "calibration", "coverage", "costs", "importances", "shap", "permutation", "champion",
+        "champion_learnt_holdout", "checklist",
+    }  # fmt: skip
+    assert (found["pipeline"], found["bundle"], found["as_of"]) == ("duration", "cd" * 32, "2018-03")
+    assert (found["rows_trained"], found["rows"], found["rows_immature"]) == (900, ROWS, 7)
+    assert (found["scores_from"], found["unit"]) == ("2018-04-01T00:00:00", "minutes")
+    assert found["champion"] == {"bundle": "ef" * 32, "as_of": "2018-02", "sequence": 3}
+    assert (found["shap"], found["permutation"]) == ({"miles": 2.0}, None)
+    assert found["holdout"]["sha256"] == digest_of(HOLDOUT)
+    assert found["holdout"]["start"] == "2018-03-15T00:00:00"
+    assert found["holdout"]["end"] == HOLDOUT["event_at"].max().isoformat()
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+def test_the_record_without_champion_or_explanation():
+    found = record(champion=None)
+    assert found["champion"] is found["shap"] is found["permutation"] is None
+    assert record(explanation=Explanation("permutation", {"miles": 0.1}, 9))["permutation"] == {"miles": 0.1}

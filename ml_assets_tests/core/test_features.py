@@ -187,3 +187,32 @@ def test_the_end_of_a_partition_is_outside_and_its_start_inside():
 def test_a_label_known_at_once_is_not_early():
     window = Window("w", NOON, NOON + timedelta(hours=3))
     assert set(look_ahead(build(MILES, known_at="start_at").lazy(), window).values()) == {0}
+
+
+def labelled(values: list, **kwargs) -> pl.DataFrame:
+    rows = rides().with_columns(paid=pl.Series(values))
+    return build(MILES, rows=rows, label="paid", **kwargs)
+
+
+@pytest.mark.parametrize(
+    ("values", "classes", "label"),
+    [
+        ([True, None, False], (), [1.0, None, 0.0]),
+        ([False, True, None], ("true", "false"), [1.0, 0.0, None]),
+        (["card", "cash", "free"], ("cash", "card", "free"), [1.0, 0.0, 2.0]),
+        ([4, 1, 2], ("1", "2", "4"), [2.0, 0.0, 1.0]),
+    ],
+)
+def test_a_class_becomes_its_position(values, classes, label):
+    assert labelled(values, classes=classes)["label"].to_list() == label
+
+
+def test_a_value_that_is_no_class_is_refused_with_its_count():
+    with pytest.raises(ConfigError) as refused:
+        labelled(["card", "cheque", "cheque"], classes=("card", "cash"))
+    assert "label column paid is 'cheque' in 2 rows, which is no class" in str(refused.value)
+
+
+def test_a_number_is_no_class():
+    with pytest.raises(ConfigError, match="label column paid is Float64, not text, integer or Boolean"):
+        labelled([1.0, 2.0, 3.0], classes=("1.0", "2.0", "3.0"))

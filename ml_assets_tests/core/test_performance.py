@@ -8,9 +8,9 @@ import polars as pl
 import pytest
 
 from ml_assets.core.errors import ContractError
-from ml_assets.core.evaluation import regression_metrics
+from ml_assets.core.metrics import metrics_of
 from ml_assets.core.performance import Performance, measure
-from ml_assets.core.scoring import CONTENDERS, SCHEMA, no_scores
+from ml_assets.core.scoring import CONTENDERS, no_scores, schema
 
 END = datetime(2018, 2, 1)
 ROWS = 120
@@ -37,20 +37,21 @@ PREDICTIONS = pl.DataFrame(
         "prediction_naive": np.full(ROWS, 9.0),
         "model_version": "ab" * 32,
     },
-    schema=SCHEMA,
+    schema=schema("regression"),
 )
 MATURE = ROWS - 23
 
 
-def measured(features=FEATURES, predictions=PREDICTIONS, known_by=END, slices=("zone",)) -> Performance:
-    return measure(features.lazy(), predictions.lazy(), known_by=known_by, metric="mae", slices=slices)
+def measured(features=FEATURES, predictions=PREDICTIONS, known_by=END, slices=("zone",), **changed) -> Performance:
+    given = {"known_by": known_by, "task": "regression", "metric": "mae", "slices": slices, **changed}
+    return measure(features.lazy(), predictions.lazy(), **given)
 
 
 def test_only_labels_known_by_the_instant_count():
     found = measured()
     assert (found.rows, found.rows_mature, found.bundle) == (ROWS, MATURE, "ab" * 32)
     for who, column in CONTENDERS.items():
-        expected = regression_metrics(LABEL[:MATURE], PREDICTIONS[column].to_numpy()[:MATURE])
+        expected = metrics_of("regression", LABEL[:MATURE], PREDICTIONS[column].to_numpy()[:MATURE])
         assert found.metrics[who] == pytest.approx(expected), who
     assert found.metrics["champion"]["bias"] == pytest.approx(1)
     assert found.metrics["never_retrained"]["bias"] == pytest.approx(-2)
@@ -92,7 +93,7 @@ def test_the_order_of_the_rows_does_not_matter():
 
 
 def test_nothing_was_scored():
-    found = measured(predictions=no_scores())
+    found = measured(predictions=no_scores("regression"))
     assert found == Performance(0, 0, {}, {}, None)
     assert json.loads(json.dumps(found.to_json())) == found.to_json()
 
@@ -123,3 +124,38 @@ def test_a_row_scored_twice_is_refused():
     twice = pl.concat([PREDICTIONS.head(119), PREDICTIONS.head(1)])
     with pytest.raises(ContractError, match="120 scores for 120 rows of features, 119 of which match"):
         measured(predictions=twice)
+
+
+def classified(wide: bool):
+    chance = np.random.default_rng(1).random(ROWS)
+    flags = FEATURES.with_columns(label=pl.Series((chance > 0.5).astype(float)))
+    scores = {column: np.clip(chance + i / 10, 0, 1) for i, column in enumerate(CONTENDERS.values())}
+    if wide:
+        scores = {column: np.column_stack([1 - p, p]) for column, p in scores.items()}
+    dtype = schema("multiclass" if wide else "binary", 2)["prediction"]
+    return flags, PREDICTIONS.with_columns(pl.Series(column, values, dtype) for column, values in scores.items())
+
+
+@pytest.mark.parametrize(("task", "wide"), [("binary", False), ("multiclass", True)])
+def test_classifiers_are_measured_too(task, wide):
+    flags, scores = classified(wide)
+    found = measured(flags, scores, task=task, metric="log_loss")
+    label, probability = flags["label"].to_numpy()[:MATURE], np.array(scores["prediction"].to_list())[:MATURE]
+    assert found.metrics["champion"] == pytest.approx(metrics_of(task, label, probability))
+    assert found.metrics["champion"]["log_loss"] < found.metrics["never_retrained"]["log_loss"]
+    mean = sum(s["rows"] * s["champion"] for s in found.slices["zone"].values()) / MATURE
+    assert mean == pytest.approx(found.metrics["champion"]["log_loss"])
+    assert json.loads(json.dumps(found.to_json(), allow_nan=False)) == found.to_json()
+
+
+def test_a_quantile_is_measured_by_its_own_loss():
+    found = measured(metric="pinball", alpha=0.9)
+    assert found.metrics["champion"]["pinball"] == pytest.approx(0.1)
+    assert found.metrics["never_retrained"]["pinball"] == pytest.approx(0.9 * 2)
+    assert found.slices["zone"]["a"]["never_retrained"] == pytest.approx(1.8)
+
+
+def test_scores_that_are_none_of_the_task_are_refused():
+    flags, scores = classified(wide=False)
+    with pytest.raises(ContractError, match="outside 0 to 1"):
+        measured(flags, scores.with_columns(prediction=pl.lit(1.5)), task="binary", metric="brier")

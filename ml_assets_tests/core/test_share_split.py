@@ -161,8 +161,25 @@ def test_rows_are_divided_whole_with_labels_known_as_of(groups, waits, seed):
     assert rows == [i for i, (a, k) in enumerate(zip(at, known, strict=True)) if a < DAYS[5] and k and k <= DAYS[5]]
 
 
-def test_no_other_model_is_judged_and_labels_must_be_known_as_of():
-    assert RANDOM.unseen_from < datetime(1900, 1, 1)
+@pytest.mark.parametrize(
+    ("other", "judged"),
+    [
+        (RANDOM, True),
+        (replace(RANDOM, as_of=DAYS[5], start=DAYS[1]), True),
+        (replace(RANDOM, holdout=0.4), True),
+        (replace(RANDOM, holdout=0.25), False),
+        (replace(RANDOM, seed=1), False),
+        (GROUP, False),
+        (replace(GROUP, start=DAYS[0] - timedelta(days=9), as_of=DAYS[0]), True),
+    ],
+)
+def test_a_model_that_the_same_hash_kept_from_the_holdout_is_judged_by_it(other, judged):
+    split = replace(RANDOM, start=DAYS[0])
+    assert split.may_judge(other) is judged
+
+
+def test_labels_must_be_known_as_of():
+    assert RANDOM.learns_until == RANDOM.as_of
     assert {RANDOM.known_by(p) for p in PARTS} == {RANDOM.as_of}
     assert RANDOM.gap("train", "holdout") is None
     assert (RANDOM.group_column, GROUP.group_column) == (None, "slice_vendor")

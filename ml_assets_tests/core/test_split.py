@@ -36,7 +36,7 @@ def test_each_kind(kind):
     assert (record["kind"], record["as_of"]) == (kind, "2019-01-07T00:00:00")
     assert SPLITS[kind].from_json(record) == split
     assert all(split.known_by(p) <= split.as_of for p in PARTS)
-    assert split.unseen_from <= split.as_of
+    assert split.learns_until <= split.as_of
 
     hours = pl.int_range(-24, 8 * 24, eager=True)
     rows = pl.DataFrame({"row_number": hours + 24, "event_at": pl.Series([START + h * DAY / 24 for h in hours]),

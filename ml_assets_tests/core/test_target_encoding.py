@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ml_assets.core.encoding import encode
 from ml_assets.core.errors import ConfigError, TrainingError
 from ml_assets.core.features import Feature
+from ml_assets.core.models.spec import ModelSpec
+from ml_assets.core.models.trees import fit_trees
 from ml_assets.core.parameters import ModelParams
 from ml_assets.core.split import UNIT
 from ml_assets.core.stable_hash import salt
 from ml_assets.core.target_encoding import FittedEncoding, TargetEncoding, divided, fit, fold_of
-from ml_assets.core.training import train_lightgbm
 
 MASK = 2**64 - 1
 ZONE = TargetEncoding("mean_by_zone", of=("zone",))
@@ -151,11 +151,13 @@ def test_noise_of_many_categories_stays_noise():
     assert abs(residual_correlation(out_of_fold.to_numpy(), label, miles)) < 3 / np.sqrt(rows)
 
 
-def score(model, rows: pl.DataFrame, names=("zone", "to", "miles")) -> np.ndarray:
-    import lightgbm as lgb
+def trained(train, validation, *, features, params, seed=0):
+    spec = ModelSpec("model", "lightgbm", "regression", params)
+    return fit_trees(spec, train, validation, features=features, seed=seed, threads=1)
 
-    booster = lgb.Booster(model_str=model.text)
-    return booster.predict(encode(rows.select(names), model.specs, model.encodings))
+
+def score(model, rows: pl.DataFrame, names=("zone", "to", "miles")) -> np.ndarray:
+    return model.model.scores(rows.select(names), model.specs, threads=1)
 
 
 def test_what_in_fold_encoding_would_do_to_a_model():
@@ -168,20 +170,20 @@ def test_what_in_fold_encoding_would_do_to_a_model():
     train, validation = parts
     params = ModelParams(objective="l2", trees=60, leaves=15, min_rows_per_leaf=20, early_stopping_rounds=0,
                          feature_fraction=1.0, max_categories=1)  # fmt: skip
-    told = {"features": FEATURES, "params": params, "seed": 0, "threads": 1}
+    told = {"features": FEATURES, "params": params}
 
     def rmse(predicted, rows) -> float:
         return float(np.sqrt(np.mean((predicted - rows["label"].to_numpy()) ** 2)))
 
-    plain = train_lightgbm(train, validation, **told)
-    ours = train_lightgbm(train, validation, **{**told, "features": [*FEATURES, ZONE]})
+    plain = trained(train, validation, **told)
+    ours = trained(train, validation, **{**told, "features": [*FEATURES, ZONE]})
     assert ours.importances["mean_by_zone"] == 0
     assert rmse(score(ours, validation), validation) == pytest.approx(rmse(score(plain, validation), validation))
 
     fitted, _ = fit(ZONE, train, seed=0)
     naive = Feature("naive", pl.col("naive"), kind="number")
     leaking = [rows.with_columns(fitted.values(rows).alias("naive")) for rows in parts]
-    fooled = train_lightgbm(*leaking, **{**told, "features": [*FEATURES, naive]})
+    fooled = trained(*leaking, **{**told, "features": [*FEATURES, naive]})
     names = ("zone", "to", "miles", "naive")
     # A near-perfect fit of labels that hold noise of 5, and nothing learnt about others.
     assert rmse(score(fooled, leaking[0], names), train) < 2
@@ -193,7 +195,7 @@ def test_an_encoding_helps_where_categories_count():
     params = ModelParams(trees=40, leaves=7, min_rows_per_leaf=20, feature_fraction=1.0, max_categories=5)
     errors = {}
     for listed in (FEATURES, [FEATURES[0], ZONE, *FEATURES[1:]]):
-        model = train_lightgbm(train, validation, features=listed, params=params, seed=0, threads=1)
+        model = trained(train, validation, features=listed, params=params)
         errors[len(listed)] = np.abs(score(model, validation) - validation["label"].to_numpy()).mean()
     assert errors[4] < 0.9 * errors[3]
     assert list(model.importances) == ["zone", "to", "miles", "mean_by_zone"]
@@ -326,8 +328,7 @@ def test_refused(encoding, found):
         divided([*FEATURES, ROUTE, encoding])
     assert caught.value.found == found
     with pytest.raises(ConfigError):
-        train_lightgbm(rides(100, 1), rides(100, 2), features=[*FEATURES, ROUTE, encoding], params=ModelParams(),
-                       seed=0, threads=1)  # fmt: skip
+        trained(rides(100, 1), rides(100, 2), features=[*FEATURES, ROUTE, encoding], params=ModelParams())
 
 
 def test_speed():

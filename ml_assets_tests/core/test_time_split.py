@@ -118,7 +118,8 @@ def test_labels_not_known_in_time_are_left_out_and_counted():
     )  # fmt: skip
     counts = count_rows(rows, SPLIT, min_rows=1)
     assert counts.rows == {"train": 1, "validation": 1, "holdout": 1}
-    assert counts.immature == {"train": 3, "validation": 1, "holdout": 1}
+    assert counts.immature == {"train": 2, "validation": 1, "holdout": 1}
+    assert counts.unlabelled == {"train": 1, "validation": 0, "holdout": 0}
     assert [rows_of(rows, SPLIT, p).collect().height for p in PARTS] == [1, 1, 1]
     given = rows["all"].collect_schema()
     assert dict(rows_of(rows, SPLIT, "train").collect_schema()) == {
@@ -188,7 +189,11 @@ def test_nothing_is_learnt_from_no_rows_whatever_is_asked():
 
 def test_what_learnt_nothing_from_the_holdout_on_may_be_judged_by_it():
     gaps = time_split(WINDOWS, validation=0.25, holdout=0.5, embargo=0.125)
-    assert gaps.unseen_from == day(3.5)
+    assert gaps.learns_until == gaps.validation.end < gaps.holdout.start
+    assert gaps.may_judge(gaps)
+    later = time_split(WINDOWS, validation=0.125, holdout=0.125)
+    assert later.learns_until > gaps.holdout.start
+    assert not gaps.may_judge(later)
     assert gaps.gap("train", "validation") == gaps.gap("validation", "holdout") == DAY / 8
     assert gaps.gap("train", "holdout") == DAY / 2
     assert gaps.to_json()["kind"] == "time"

