@@ -8,8 +8,11 @@ import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import loading, month
+from benchmarks import learning, learning_data, loading, month
 from benchmarks.sections import SECTIONS, report
+
+LEARNT_ROWS = 10_000
+"""Trips a month of what is learnt from: a year and a month of them make 120,000."""
 
 
 def main() -> None:
@@ -18,10 +21,16 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=3_000_000, help="rows of the simulated month (3,000,000)")
     parser.add_argument("--repetitions", type=int, default=5, help="interleaved runs of each contender (5)")
     parser.add_argument(
-        "--only", choices=["loading", *SECTIONS], action="append", help="a section; may be given more than once"
+        "--features", type=Path, help="stored feature partitions YYYY-MM.parquet to train and tune on, too"
+    )
+    parser.add_argument(
+        "--only",
+        choices=["loading", *SECTIONS, *learning.SECTIONS],
+        action="append",
+        help="a section; may be given more than once; `tuning`, which takes hours, only runs when named",
     )
     options = parser.parse_args()
-    wanted = options.only or ["loading", *SECTIONS]
+    wanted = options.only or [name for name in ("loading", *SECTIONS, *learning.SECTIONS) if name != "tuning"]
     libraries = ", ".join(f"{name} {version(name)}" for name in ("polars", "pandas", "pyarrow", "pandera", "duckdb"))
     say(
         f"{os.cpu_count()} cores, Python {platform.python_version()}, {libraries}. Medians of {options.repetitions} "
@@ -36,6 +45,15 @@ def main() -> None:
             say(f"# A simulated month of {options.rows:,} rows, {month.described()}")
             for section in sections:
                 say(report(section, folder, options.repetitions))
+    if learnt := [learning.SECTIONS[name] for name in learning.SECTIONS if name in wanted]:
+        kinds = {"simulated": None, **({} if options.features is None else {"real": options.features})}
+        for kind, features in kinds.items():
+            with tempfile.TemporaryDirectory(prefix="ml_assets_bench_") as scratch:
+                folder = Path(scratch)
+                learning_data.make(folder, LEARNT_ROWS, features)
+                say(f"## Training and tuning on {kind} trips, one thread\n\n{learning_data.described(folder)}.")
+                for one in learnt:
+                    say(one(folder, options.repetitions))
 
 
 def say(text: str) -> None:

@@ -18,6 +18,19 @@ QUARANTINE = "quarantine.parquet"
 HISTORY = "history.parquet"
 FEATURES = "features.parquet"
 
+MONTHS_LEARNT = [f"2018-{month:02}" for month in range(1, 13)] + ["2019-01"]
+MONTHS_LATER = ["2019-02", "2019-03"]
+"""Of training and tuning; see `benchmarks.learning_data`."""
+
+PARTITIONS = "features"
+ARRAYS = "arrays.npz"
+FACTS = "arrays.json"
+RESULT = "result.json"
+GROWN = "grown.json"
+"""Trees that ml_assets has grown in this repetition: as many as LightGBM alone is to grow."""
+SECONDS = "seconds.json"
+"""What the study of ml_assets took in this repetition: what others may take."""
+
 COMPRESSION = "zstd"
 COMPRESSION_LEVEL = 1
 ROW_GROUP_ROWS = 65_536

@@ -4,7 +4,7 @@ import json
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -142,13 +142,13 @@ class _Meeting:
             raise RuntimeError("\n  ".join([f"{name} found other rows than {OURS}:", *found]))
 
 
-def measure(contender: Contender, month: Path, out: Path) -> Run:
+def measure(contender: Contender, month: Path, out: Path, env: Mapping[str, str] | None = None) -> Run:
     """Run a step in a process of its own; wall and CPU are those of the work alone."""
     if shutil.which(contender.python) is None:
         raise RuntimeError(f"no {contender.python}: call `make bench`, which makes it")
     done = run(
         ["-m", "benchmarks.step", contender.module, contender.step, str(month), str(out)],
-        env={"GX_ANALYTICS_ENABLED": "false"},
+        env={"GX_ANALYTICS_ENABLED": "false", **(env or {})},
         python=contender.python,
     )
     wall, cpu = json.loads(done.printed.splitlines()[-1])

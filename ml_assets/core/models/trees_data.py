@@ -17,7 +17,7 @@ from ml_assets.core.models.labels import require_labels
 from ml_assets.core.parameters import ModelParams
 from ml_assets.core.target_encoding import Declared, FittedEncoding, divided, fit
 
-SAMPLE = 1_000
+SAMPLE = 4_000
 """Training rows at least that the training curve is computed on, if there are so many."""
 
 
