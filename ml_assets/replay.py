@@ -191,7 +191,8 @@ class Replay:
     def end_what_was_killed(self) -> int:
         """Mark runs of a replay that was killed as failed; only while no other replay works on this data.
 
-        Their processes are gone, and Dagster would show them as running until its monitor gives up on them.
+        Their processes are gone, and Dagster would show them as running until its monitor gives up on them; so would
+        MLflow, also where the kill fell after the end of a training's run.
         """
         over = {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
         going_on = [status for status in dg.DagsterRunStatus if status not in over]

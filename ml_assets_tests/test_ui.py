@@ -100,7 +100,8 @@ def test_the_graph_loads_without_warnings_and_every_asset_and_sensor_is_describe
     assert {"trips/raw", "trips/validated", "trips/quarantine", "trip_duration/champion"} <= set(nodes)
     assert all(n["description"] and n["groupName"] != "default" for n in nodes.values())
     sensors = {s["name"]: s["sensorState"]["status"] for r in loaded["repositories"] for s in r["sensors"]}
-    assert sensors == {"data_side": "RUNNING"}
+    ends = {f"tracking_ends_on_{how}" for how in ("success", "failure", "canceled")}
+    assert sensors == dict.fromkeys({"data_side", *ends}, "RUNNING")
     lines = (data / "dev.log").read_text().splitlines()
     # On a new instance Dagster's own daemon says once that it has no cursor yet.
     complaints = [line for line in lines if "warn" in line.lower() and "No cursor for event type" not in line]
