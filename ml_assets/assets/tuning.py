@@ -107,7 +107,7 @@ def tuned(
 ) -> "Tuned":
     """The study of one model: as it was left, and on from there."""
     from ml_assets.core.folds import make_folds, rows_before_holdout
-    from ml_assets.core.pruning import MedianRule
+    from ml_assets.core.pruning import Pruning
     from ml_assets.core.trial_scoring import TuningPlan
     from ml_assets.core.tuning import records, study_name, tune
 
@@ -124,7 +124,7 @@ def tuned(
         length=recipe.length,
         seed=recipe.seed,
         alpha=recipe.spec.alpha,
-        pruning=MedianRule() if told.pruning else None,
+        pruning=Pruning() if told.pruning else None,
     )
     study = studies.open(study_name(f"{pipeline.name} {name}", plan, manifest, warm_start))
     done = records(study)

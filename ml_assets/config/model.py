@@ -170,7 +170,9 @@ class Tuning(BaseModel):
     warm_start: bool = Field(default=True, description="Whether the champion's best parameters are tried first.")
     folds: int = Field(default=3, ge=1, le=20, description="Blocks of later rows on which every trial is judged.")
     pruning: bool = Field(
-        default=True, description="Whether a trial is stopped whose validation curve is worse than the median's."
+        default=True,
+        description="Whether a trial is stopped whose validation curve is worse than the best quarter's, or that is "
+        "surpassed on the newest blocks.",
     )
     space: dict[str, tuple[Any, ...] | Range] | None = Field(
         default=None,

@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 RECENCY = ("window", "half_life")
 """Names of the space that are no parameters of the model."""
 UNTUNED_RECENCY = Recency()
+PRESETS: tuple[Mapping[str, Any], ...] = (
+    {"leaves": 127, "learning_rate": 0.06, "min_rows_per_leaf": 40},
+    {"leaves": 15, "learning_rate": 0.06, "min_rows_per_leaf": 200, "category_l2": 50.0},
+)
+"""Where the search starts beside the untuned model: large trees, for much signal and many rows, and small ones."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +96,12 @@ class SearchSpace:
         found = {name: part.stored(given[name]) for name, part in self.names.items()}
         return {n: self.names[n].stored(self.untuned[n]) if v is None else v for n, v in found.items()}
 
+    @property
+    def presets(self) -> list[dict[str, Value]]:
+        """The values of `PRESETS` in this space, the nearest where they are out of it; all others are untuned."""
+        told = [{name: value for name, value in preset.items() if name in self.names} for preset in PRESETS]
+        return [self.read_params(self.stored(preset)) for preset in told if preset]
+
     def model(self, values: Mapping[str, Value]) -> tuple[ModelParams, Recency]:
         """The parameters and the recency that values of this space stand for.
 
@@ -138,13 +149,13 @@ class SearchSpace:
 def default_space(base: ModelParams, window: int) -> dict[str, Any]:
     """What is searched where `defs.yaml` does not say.
 
-    Learning windows of a sixth, a quarter, half and all of the training set, half-lives of a twelfth and a sixth of
+    Learning windows of a sixth, a quarter, half and all of the training set, a half-life of a sixth of
     it, and the parameters that govern how much one tree, one leaf and one category may say.
     """
     forest = base.boosting == "rf"
     return {
         "window": sorted({max(1, round(window * share)) for share in (1 / 6, 1 / 4, 1 / 2, 1)}),
-        "half_life": [None, window / 12, window / 6],
+        "half_life": [None, window / 6],
         "leaves": {"low": 15, "high": 127, "log": True},
         "min_rows_per_leaf": {"low": 10, "high": 200, "log": True},
         "feature_fraction": {"low": 0.5, "high": 1.0},

@@ -13,7 +13,13 @@ from ml_assets.core.search_space import SearchSpace
 from ml_assets.core.trials import TrialRecord, ranked
 
 IN_A_ROW = 3
-ORIGINS = {"untuned": ACCENT, "warm start": "#E69F00", "recency": "#CC79A7", "search": COLORS["candidate"]}
+ORIGINS = {
+    "untuned": ACCENT,
+    "warm start": "#E69F00",
+    "recency": "#CC79A7",
+    "preset": "#56B4E9",
+    "search": COLORS["candidate"],
+}
 
 
 def optimisation_history(trials: Sequence[TrialRecord], *, metric: str) -> bytes:

@@ -18,13 +18,13 @@ from ml_assets.core.models.labels import require_labels
 from ml_assets.core.models.trees import grow
 from ml_assets.core.models.trees_data import Prepared, prepare
 from ml_assets.core.parameters import ModelParams
-from ml_assets.core.pruning import Curves, MedianRule, kept
+from ml_assets.core.pruning import Curves, Pruning, kept
 from ml_assets.core.recency import Recency
 from ml_assets.core.search_range import Value
 from ml_assets.core.search_space import SearchSpace
 from ml_assets.core.target_encoding import Declared, TargetEncoding
 from ml_assets.core.tasks import Task
-from ml_assets.core.trials import FoldScore, TrialState
+from ml_assets.core.trials import FoldScore, TrialState, mean_loss
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +54,7 @@ class TuningPlan:
     task: Task = "regression"
     classes: int = 2
     alpha: float | None = None
-    pruning: MedianRule | None = field(default_factory=MedianRule)
+    pruning: Pruning | None = field(default_factory=Pruning)
 
     def to_json(self) -> dict[str, Any]:
         """As JSON, all that a trial depends on beside the rows."""
@@ -79,7 +79,7 @@ class Scored:
     Args:
         state: `complete`, `pruned` or `failed`.
         folds: what was scored.
-        curves: validation curves as `pruning` compares them; None unless it is complete.
+        curves: validation curves of these folds, as `pruning` compares them; None where the parameters are refused.
         reason: why it is not complete.
         given_up: fold, tree and loss at which it was pruned.
     """
@@ -95,7 +95,7 @@ class Scored:
         """Mean loss over all rows of the folds."""
         if self.state != "complete":
             return None
-        return sum(f.loss * f.rows for f in self.folds) / sum(f.rows for f in self.folds)
+        return mean_loss(self.folds)
 
 
 class TrialScorer:
@@ -113,27 +113,50 @@ class TrialScorer:
         self.built = 0
         """Data sets that were built: one for each fold, learning window and `max_categories` asked for so far."""
 
-    def score(self, values: Mapping[str, Value], finished: Sequence[Curves]) -> Scored:
-        """Grow and judge the model of these values on every fold.
+    def score(
+        self, values: Mapping[str, Value], finished: Sequence[Curves] = (), judged: Sequence[Sequence[FoldScore]] = ()
+    ) -> Scored:
+        """Grow and judge the model of these values on every fold, or until it is given up.
 
         Args:
             values: of the search space.
-            finished: curves of the completed trials whose loss is the same.
+            finished: curves of the earlier trials whose loss is the same.
+            judged: fold scores of all earlier trials.
         """
         scores: list[FoldScore] = []
         curves: list[tuple[float, ...]] = []
+        params: ModelParams | None = None
+
+        def scored(state: TrialState, reason: str | None = None, at: tuple[int, int, float] | None = None) -> Scored:
+            through = None if params is None else Curves(_rate(params), tuple(curves))
+            return Scored(state, tuple(scores), through, reason, at)
+
         try:
             params, recency = self._plan.space.model(values)
             for at in range(len(self._plan.folds)):
                 score, curve = self._on_fold(at, params, recency, finished)
                 scores.append(score)
                 curves.append(kept(curve))
+                self._require_promising(scores, judged)
         except _GivenUpError as e:
-            return Scored("pruned", tuple(scores), None, str(e), e.at)
+            return scored("pruned", str(e), e.at)
         except TrainingError as e:
             # Deterministic, such as no split at all with these parameters: a bad trial, not a broken study.
-            return Scored("failed", tuple(scores), None, f"fold {len(scores)}: {'; '.join(e.found)}")
-        return Scored("complete", tuple(scores), Curves(_rate(params), tuple(curves)))
+            return scored("failed", f"fold {len(scores)}: {'; '.join(e.found)}")
+        return scored("complete")
+
+    def _require_promising(self, scores: Sequence[FoldScore], judged: Sequence[Sequence[FoldScore]]) -> None:
+        """Raise where it is not worth while to go on to a further fold."""
+        rule, done = self._plan.pruning, len(scores)
+        if rule is None or done == len(self._plan.folds):
+            return
+        loss, others = mean_loss(scores), [mean_loss(folds[:done]) for folds in judged if len(folds) >= done]
+        if rule.surpassed(loss, others):
+            folds = "fold 0" if done == 1 else f"folds 0 to {done - 1}"
+            raise _GivenUpError(
+                (done - 1, scores[-1].trees, loss),
+                f"{folds}: the loss {loss:.6g} is above the {min(others):.6g} of an earlier trial",
+            )
 
     def _on_fold(
         self, at: int, params: ModelParams, recency: Recency, finished: Sequence[Curves]
@@ -144,8 +167,11 @@ class TrialScorer:
         def watch(tree: int, most: int, loss: float) -> None:  # noqa: ARG001
             nonlocal best
             best = min(best, loss)
-            if rule is not None and rule.gives_up(at, tree, best, learning_rate=_rate(params), finished=finished):
-                raise _GivenUpError(at, tree, best)
+            if rule and rule.outpaced(at, tree, best, learning_rate=_rate(params), finished=finished):
+                raise _GivenUpError(
+                    (at, tree, best),
+                    f"fold {at}, tree {tree}: the validation loss {best:.6g} is above those of the best earlier trials",
+                )
 
         grown = grow(prepared, params, classes=plan.classes, seed=plan.seed, threads=self._threads, on_iteration=watch)
         judging = self._judging[at]
@@ -197,10 +223,8 @@ def _told(feature: Declared) -> dict[str, Any]:
 
 
 class _GivenUpError(Exception):
-    """A trial is worse than the median; what LightGBM is stopped by."""
+    """A trial is not worth more time; what LightGBM is stopped by."""
 
-    def __init__(self, fold: int, tree: int, loss: float) -> None:
-        super().__init__(
-            f"fold {fold}, tree {tree}: the validation loss {loss:.6g} is above the median of earlier trials"
-        )
-        self.at = (fold, tree, loss)
+    def __init__(self, at: tuple[int, int, float], reason: str) -> None:
+        super().__init__(reason)
+        self.at = at

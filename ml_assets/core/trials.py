@@ -12,8 +12,9 @@ from ml_assets.core.recency import Recency
 from ml_assets.core.search_range import Value
 
 TrialState = Literal["complete", "pruned", "failed"]
-Origin = Literal["untuned", "warm start", "recency", "search"]
-"""Why a trial was made: the untuned model, the champion's best, each window and half-life once, or TPE."""
+Origin = Literal["untuned", "warm start", "recency", "preset", "search"]
+"""Why a trial was made: the untuned model, the champion's best, each window and half-life once, large and small trees,
+or TPE."""
 EndedBy = Literal["trials", "timeout"]
 WARM_STARTS = 5
 
@@ -31,6 +32,11 @@ class FoldScore:
     loss: float
     rows: int
     trees: int
+
+
+def mean_loss(folds: "Sequence[FoldScore]") -> float:
+    """Mean loss over all rows of some folds."""
+    return sum(f.loss * f.rows for f in folds) / sum(f.rows for f in folds)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from ml_assets.core.trials import EndedBy, Origin, TrialRecord, Tuned, ranked
 if TYPE_CHECKING:
     from optuna import Study, Trial
 
-FORMAT = 1
+FORMAT = 2
 """Part of a study's name: another one where the meaning of a trial changes."""
 RANDOM_TRIALS = 10
 """Trials, the given ones included, before TPE has enough to tell good from bad; Optuna's own default."""
@@ -73,7 +73,8 @@ def tune(
 
     The first trials are given: the untuned model, then `warm_start`, then the untuned parameters with each other
     learning window and half-life that the space lists, since that choice may matter most and is not to be left to
-    luck. All others are TPE's (Bergstra et al. 2011, Algorithms for hyper-parameter optimization).
+    luck, then large and small trees. All others are TPE's (Bergstra et al. 2011, Algorithms for hyper-parameter
+    optimization).
 
     Args:
         study: minimising, named by `study_name`; of one process at a time.
@@ -141,6 +142,7 @@ def _given(plan: TuningPlan, warm_start: Sequence[Mapping[str, Value]]) -> list[
     wanted = [_Given("untuned", space.untuned)]
     wanted += [_Given("warm start", space.read_params(space.stored(values))) for values in warm_start]
     wanted += [_Given("recency", {**space.untuned, name: value}) for name, values in lists for value in values]
+    wanted += [_Given("preset", values) for values in space.presets]
     given: dict[str, _Given] = {}
     for one in wanted:
         given.setdefault(json.dumps(one.values, sort_keys=True), one)
@@ -161,10 +163,9 @@ def _one_trial(
     trial = _asked(study, plan, number, given)
     made = given[number] if number < len(given) else _Given("search", plan.space.read_params(trial.params))
     loss = _loss_of(plan, made.values)
-    finished = [
-        Curves.from_json(told["curves"]) for _, told in _ended(study) if told["curves"] and told["loss"] == loss
-    ]
-    scored = scorer.score(made.values, finished)
+    ended = _ended(study)
+    finished = [Curves.from_json(told["curves"]) for _, told in ended if told["curves"] and told["loss"] == loss]
+    scored = scorer.score(made.values, finished, [earlier.folds for earlier, _ in ended])
     record = TrialRecord(
         number=number,
         origin=made.origin,

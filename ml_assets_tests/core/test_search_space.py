@@ -77,6 +77,13 @@ def test_what_is_outside_is_told_to_optuna_as_the_nearest():
     assert read.stored({"leaves": 3, "window": 5, "unknown": 1}) == {"leaves": 15, "l2": 0.1, "window": "12"}
 
 
+def test_presets_are_what_the_space_has_of_them():
+    read = space(leaves={"low": 15, "high": 31}, feature_fraction=[0.5, 0.7], window=[3])
+    assert [p["leaves"] for p in read.presets] == [31, 15]
+    assert all({**p, "leaves": 31} == read.read_params(read.stored(read.untuned)) for p in read.presets)
+    assert space(window=[2, 3]).presets == []
+
+
 def test_the_default_fits_every_model_and_window():
     for base in (BASE, ModelParams("binary"), ModelParams("l2", boosting="rf", bagging_fraction=0.6)):
         for window in (1, 2, 5, 12, 168):

@@ -12,10 +12,11 @@ from ml_assets.core.folds import Fold
 from ml_assets.core.models.trees import grow
 from ml_assets.core.models.trees_data import prepare
 from ml_assets.core.parameters import ModelParams
-from ml_assets.core.pruning import EVERY, MedianRule
+from ml_assets.core.pruning import EVERY, Pruning
 from ml_assets.core.recency import Recency
 from ml_assets.core.search_space import SearchSpace
 from ml_assets.core.trial_scoring import TrialScorer, TuningPlan
+from ml_assets.core.trials import FoldScore
 
 FEATURES = [Feature("zone", pl.col("zone"), kind="category"), Feature("miles", pl.col("miles"), kind="number")]
 LENGTH, UNTIL, ROWS, CUT = timedelta(days=1), datetime(2019, 1, 5), 500, 400
@@ -105,8 +106,8 @@ def test_the_score_does_not_depend_on_threads():
     assert TrialScorer(PLAN, 2).score(UNTUNED, []) == TrialScorer(PLAN, 1).score(UNTUNED, [])
 
 
-def test_a_trial_worse_than_the_median_is_given_up():
-    scorer = TrialScorer(replace(PLAN, pruning=MedianRule(warm_up_trees=EVERY, warm_up_trials=3)), 1)
+def test_a_trial_with_a_worse_curve_is_given_up():
+    scorer = TrialScorer(replace(PLAN, pruning=Pruning(0.5, warm_up_trees=EVERY, warm_up_trials=3)), 1)
     complete = scorer.score(UNTUNED, []).curves
     assert complete.learning_rate == BASE.learning_rate
     assert [len(curve) for curve in complete.by_fold] == [2, 2]
@@ -117,9 +118,29 @@ def test_a_trial_worse_than_the_median_is_given_up():
     assert scorer.score(UNTUNED, [better] * 2).state == "complete", "two are too few to tell"
     for curves, at in ((better, 0), (later, 1)):
         pruned = scorer.score(UNTUNED, [curves] * 3)
-        assert (pruned.state, pruned.value, pruned.curves, len(pruned.folds)) == ("pruned", None, None, at)
+        assert (pruned.state, pruned.value, len(pruned.folds)) == ("pruned", None, at)
+        assert pruned.curves == replace(complete, by_fold=complete.by_fold[:at]), "of the folds it got through"
         assert pruned.given_up[:2] == (at, EVERY)
         assert f"fold {at}, tree {EVERY}" in pruned.reason
+
+
+def test_a_trial_that_others_surpass_on_the_newest_fold_is_not_judged_on_older_ones():
+    scorer = TrialScorer(replace(PLAN, pruning=Pruning()), 1)
+    alone = scorer.score(UNTUNED)
+    assert (alone.state, len(alone.folds)) == ("complete", 2)
+    loss = alone.folds[0].loss
+
+    def others(*losses: float) -> list[tuple[FoldScore, ...]]:
+        # What was given up on the newest fold itself has no score of it, and does not count.
+        return [(), *((FoldScore(one, 100, 20),) for one in losses)]
+
+    assert scorer.score(UNTUNED, judged=others(loss, loss + 0.1)) == alone
+    pruned = scorer.score(UNTUNED, judged=others(loss - 0.1, loss + 0.1))
+    assert (pruned.state, pruned.value, pruned.folds) == ("pruned", None, alone.folds[:1])
+    assert pruned.given_up == (0, 20, loss)
+    assert pruned.reason == f"fold 0: the loss {loss:.6g} is above the {loss - 0.1:.6g} of an earlier trial"
+    never = TrialScorer(replace(PLAN, pruning=None), 1)
+    assert never.score(UNTUNED, judged=others(loss - 0.1, loss + 0.1)).state == "complete"
 
 
 def test_labels_are_asked_what_each_objective_needs():
