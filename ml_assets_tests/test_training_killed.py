@@ -164,7 +164,7 @@ class Trained:
         assert Queue(self.data / "tracking").pending("mlflow") == []
 
 
-def cases_in(folder: Path, project: Path, disks: dict[str, Path]) -> list[list[dict[str, Any]]]:
+def cases_in(folder: Path, project: Path, full: list[str]) -> list[list[dict[str, Any]]]:
     """The rounds for `training_processes.py`: all but the last training, then the last one of everyone."""
 
     def case(name: str, *children: dict[str, Any], **more: str) -> dict[str, Any]:
@@ -176,13 +176,13 @@ def cases_in(folder: Path, project: Path, disks: dict[str, Path]) -> list[list[d
 
     chains = [disturbed(chain, *kills.values()) for chain, kills in KILLS.items()]
     locks = [{"call": APPEND, "given": given, "what": "lock", "where": "ledger.db"} for given in (DECIDED, RELEASED)]
-    full = [disturbed(f"full_{d}", {"call": SAVING, "what": "fill", "where": where}) for d, where in FULL.items()]
+    fills = {name: {"call": SAVING, "what": "fill", "where": where} for name, where in FULL.items()}
     return [
         [case("before", {"until": [AS_OF, "follow"]})],
         [
             *reversed(chains),
             disturbed("locked", *locks),
-            *(f for f in full if f["data"] in map(str, disks.values())),
+            *(disturbed(f"full_{name}", fills[name]) for name in full),
             case("untracked", {"environment": OUTAGE}, **{"from": str(folder / "before")}),
             disturbed("undisturbed"),
         ],
@@ -190,29 +190,34 @@ def cases_in(folder: Path, project: Path, disks: dict[str, Path]) -> list[list[d
 
 
 @pytest.fixture(scope="module")
-def disks(tmp_path_factory) -> Iterator[dict[str, Path]]:
-    """Data folders that are, or have, a small disk of their own; none where nothing may be mounted."""
-    folder, mounted, found = tmp_path_factory.mktemp("processes"), [], {}
+def folder(tmp_path_factory) -> Path:
+    """Of all data folders."""
+    return tmp_path_factory.mktemp("processes")
+
+
+@pytest.fixture(scope="module")
+def full(folder) -> Iterator[list[str]]:
+    """Those of `FULL` that are on a small disk of their own; none where nothing may be mounted."""
+    mounted = {}
     try:
         for name, where in FULL.items():
             disk = folder / f"full_{name}" / where
             disk.mkdir(parents=True)
             mount = ["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", str(disk)]
             if shutil.which("mount") and subprocess.run(mount, check=False, capture_output=True).returncode == 0:
-                mounted.append(disk)
-                found[name] = folder / f"full_{name}"
-        yield {"": folder, **found}
+                mounted[name] = disk
+        yield list(mounted)
     finally:
-        for disk in mounted:
-            subprocess.run(["umount", str(disk)], check=True)
+        for disk in mounted.values():
+            # Lazily, as this process has databases on it open.
+            subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
 @pytest.fixture(scope="module")
-def processes(disks, write_project) -> dict[str, list[int]]:
+def processes(folder, full, write_project) -> dict[str, list[int]]:
     """Everything that is told here, done once; the exit codes of each data folder's processes."""
-    folder = disks[""]
     project = write_project(folder / "project", "project_of_killed", **PIPELINE)
-    rounds = cases_in(folder, project, disks)
+    rounds = cases_in(folder, project, full)
     file = folder / "cases.json"
     file.write_text(json.dumps(rounds))
     done = subprocess.run(
@@ -225,9 +230,9 @@ def processes(disks, write_project) -> dict[str, list[int]]:
 
 
 @pytest.fixture(scope="module")
-def trained(disks, processes, small_pipeline):
+def trained(folder, processes, small_pipeline):
     """What is in a data folder."""
-    return lambda name: Trained(disks[""] / name, small_pipeline)
+    return lambda name: Trained(folder / name, small_pipeline)
 
 
 @pytest.fixture(scope="module")
@@ -274,12 +279,12 @@ def test_trials_that_had_ended_before_a_kill_are_kept_and_not_made_again(trained
 
 
 @pytest.mark.parametrize("disk", FULL)
-def test_a_full_disk_ends_the_run_and_with_space_it_ends_as_ever(disks, processes, trained, undisturbed, disk):
-    if disk not in disks:
+def test_a_full_disk_ends_the_run_and_with_space_it_ends_as_ever(folder, full, processes, trained, undisturbed, disk):
+    if disk not in full:
         pytest.skip("this process may not mount a small disk: that needs root")
     name = f"full_{disk}"
     assert processes[name] == [1, 0]
-    said = (disks[""] / f"{name}-0.said").read_text()
+    said = (folder / f"{name}-0.said").read_text()
     assert "No space left on device" in said or "database or disk is full" in said
     left = trained(f"{name}-0")
     left.require_whole()
@@ -287,10 +292,10 @@ def test_a_full_disk_ends_the_run_and_with_space_it_ends_as_ever(disks, processe
     require_as_undisturbed(trained(name), undisturbed)
 
 
-def test_a_locked_ledger_fails_the_run_and_the_next_one_decides_and_releases(disks, processes, trained, undisturbed):
+def test_a_locked_ledger_fails_the_run_and_the_next_one_decides_and_releases(folder, processes, trained, undisturbed):
     assert processes["locked"] == [1, 1, 0]
     for i, events in enumerate(([DECIDED, RELEASED], [DECIDED, RELEASED, DECIDED])):
-        said = (disks[""] / f"locked-{i}.said").read_text()
+        said = (folder / f"locked-{i}.said").read_text()
         assert "database is locked" in said
         assert "give the same command again" in said
         left = trained(f"locked-{i}")
