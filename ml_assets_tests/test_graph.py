@@ -80,12 +80,19 @@ def check_what_is_told(instance):
         assert len(json.dumps({k: str(v.value) for k, v in metadata.items()})) < 400_000, name
 
 
-def test_the_same_inputs_give_the_same_bundles_and_versions(world, tmp_path, monkeypatch):
-    first = world.replay("2018-04")
+def test_the_same_inputs_give_the_same_bundles_and_versions_on_one_and_on_two_threads(world, tmp_path, monkeypatch):
+    tuning = {"trials": 3, "folds": 1, "space": {"leaves": {"low": 7, "high": 63}, "learning_rate": [0.05, 0.2]}}
+    one, two = (
+        world.changed(
+            world.pipeline, tuning=tuning, model={**world.pipeline["attributes"]["model"], "threads": threads}
+        )
+        for threads in (1, 2)
+    )
+    first = world.replay("2018-04", pipeline=one)
     list(first.steps())
     monkeypatch.setenv("ML_ASSETS_DATA", str(tmp_path / "again"))
     with dg.DagsterInstance.ephemeral(str(tmp_path / "again")) as other:
-        second = Replay(first.pipeline, world.project.load(world.table, world.pipeline), other, None, "2018-04")
+        second = Replay(first.pipeline, world.project.load(world.table, two), other, None, "2018-04")
         list(second.steps())
         for noun in (
             "raw",

@@ -102,6 +102,53 @@ def test_overwritten_training_data_comes_back_and_gives_the_same_bundle(world, t
     assert {k: store.sha256(FEATURES, k) for k in learnt_from} == overwritten
 
 
+SPACE = {"feature_fraction": {"low": 0.4, "high": 1.0}, "leaves": {"low": 7, "high": 63}, "window": [1, 2]}
+LEARNING = ("training_set", "tuning", "candidate")
+
+
+@pytest.mark.slow
+@needs_dvc
+def test_an_old_tuned_model_comes_back_without_its_study_and_whoever_is_champion_since(world, monkeypatch):
+    files = world.project.root / "files"
+    list(write_tlc_files(files, ["2018-01", "2018-02", "2018-03"], world.rows, 0))
+    source = {"kind": "files", "path": str(files / "yellow_tripdata_{year}-{month}.parquet")}
+    table = world.changed(world.table, source=source)
+    model = {"window": 2, "params": {"trees": 20}}
+    tuning = {"trials": 9, "folds": 2, "space": SPACE}
+    lenient = world.changed(world.pipeline, versioning="dvc", model=model, tuning=tuning)
+    # So the champion as of February stays for now.
+    strict = world.changed(lenient, evaluation={"min_labels": 100_000})
+    monkeypatch.setattr("ml_assets.restore.instance", lambda: Shared(world.instance))
+
+    def train(told: dict, as_of: str, *nouns: str) -> str:
+        replay = world.replay(as_of, table=table, pipeline=told)
+        selection = [replay.pipeline.key(noun) for noun in nouns or replay.pipeline.training_side]
+        job = replay.definitions.resolve_job_def("duration_train")
+        assert job.execute_in_process(instance=world.instance, partition_key=as_of, asset_selection=selection).success
+        return replay.store.record(replay.pipeline.key("candidate"), as_of)["bundle"]
+
+    def best(bundle: str) -> list[dict]:
+        return replay.definitions.resources["models"].load(bundle).facts["tuning"]["model"]["best"]
+
+    replay = world.replay("2018-03", table=table, pipeline=lenient)
+    list(replay.steps())
+    first, old = champion(replay), train(strict, "2018-03")
+    tuned = replay.store.record(replay.pipeline.key("tuning"), "2018-03")["models"]["model"]
+    assert "warm start" in [t["origin"] for t in tuned["trials"]]
+    assert champion(replay) == first
+
+    # February is overwritten, and its model is replaced by one that learnt from the new rows.
+    list(write_tlc_files(files, ["2018-02"], world.rows, 1))
+    list(world.replay("2018-03", table=table, pipeline=lenient).steps())
+    assert best(champion(replay)) != best(first)
+    assert train(strict, "2018-03", *LEARNING) != old
+
+    run("restore", "--model", old[:10])
+    for file in Path(replay.store.root).parent.glob("studies.db*"):
+        file.unlink()
+    assert train(strict, "2018-03", *LEARNING) == old
+
+
 @needs_dvc
 def test_a_model_is_explained_back_to_the_files_and_their_hashes(world, trained):
     import hashlib

@@ -12,7 +12,7 @@ from ml_assets.assets.tracked import track
 from ml_assets.assets.training import recipe_of
 from ml_assets.assets.training_set import opened
 from ml_assets.config.model import Tuning
-from ml_assets.core.releases import champion_for
+from ml_assets.core.releases import champion_at_training
 from ml_assets.problem import Pipeline
 from ml_assets.resources.ledger import Ledger
 from ml_assets.resources.models import Models
@@ -60,7 +60,8 @@ def tuning(pipeline: Pipeline, told: Tuning) -> dg.AssetsDefinition:
         features: LazyFrame,
     ) -> dg.Output[Any]:
         manifest, history = opened(pipeline, store, training_set, features)
-        champion = champion_for(ledger.events(pipeline.name), pipeline.table.window(manifest.as_of).start)
+        start = pipeline.table.window(manifest.as_of).start
+        champion = champion_at_training(ledger.events(pipeline.name), manifest.as_of, start)
         best = (models.load(champion.bundle).facts["tuning"] or {}) if champion and told.warm_start else {}
         found = {}
         names = [name for name, spec in pipeline.config.specs.items() if spec.kind == "lightgbm"]

@@ -141,6 +141,16 @@ def champion_for(events: Sequence[Event], start: datetime) -> Champion | None:
     return eligible[-1] if eligible else None
 
 
+def champion_at_training(events: Sequence[Event], as_of: str, start: datetime) -> Champion | None:
+    """The champion whose best parameters a training as of a partition starting at `start` tries first.
+
+    What was released after the first decision on a candidate of the partition has no say in it: the same data give
+    the same model again, however many champions there were since.
+    """
+    at = (i for i, e in enumerate(events) if e.kind == DECIDED and e.facts["as_of"] == as_of)
+    return champion_for(events[: next(at, len(events))], start)
+
+
 def decisions(events: Sequence[Event]) -> list[Event]:
     """Every decision on a candidate, in order."""
     return [e for e in events if e.kind == DECIDED]

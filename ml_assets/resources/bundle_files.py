@@ -7,7 +7,9 @@ import hashlib
 import json
 import shutil
 import tempfile
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +20,8 @@ from ml_assets.resources.durable import flush, flush_folder
 if TYPE_CHECKING:
     from upath import UPath
 
+ABANDONED_AFTER_SECONDS = 24 * 3600
+_PART = ".part-"
 CURE = "restore the folder from a backup, or train again as of the same partition: the same inputs give the same bundle"
 
 
@@ -25,7 +29,7 @@ def save(bundle: Bundle, root: Path) -> Path:
     """Write a bundle to `root/<sha256>`; an intact one that is there is left as it is, a damaged one moved aside.
 
     It becomes visible by one rename, after everything is on disk: a process killed in the middle leaves a
-    hidden folder that nobody takes for a bundle.
+    hidden folder that nobody takes for a bundle, and that is removed when a day has passed.
     """
     folder = root / bundle.sha256
     if folder.is_dir():
@@ -36,7 +40,12 @@ def save(bundle: Bundle, root: Path) -> Path:
         else:
             return folder
     root.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=".part-", dir=root))
+    for left in root.glob(f"{_PART}*"):
+        # Another process may be saving, and rename its own meanwhile.
+        with suppress(FileNotFoundError):
+            if time.time() - left.stat().st_mtime > ABANDONED_AFTER_SECONDS:
+                shutil.rmtree(left, ignore_errors=True)
+    scratch = Path(tempfile.mkdtemp(prefix=_PART, dir=root))
     try:
         for name, content in {**bundle.files, MANIFEST: bundle.manifest}.items():
             (scratch / name).write_bytes(content)

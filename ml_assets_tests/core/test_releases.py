@@ -10,6 +10,7 @@ from ml_assets.core.releases import (
     before_live,
     carried_out,
     chain_faults,
+    champion_at_training,
     champion_for,
     champions,
     check_chain,
@@ -90,6 +91,28 @@ def test_a_release_after_going_back():
     assert live(events).bundle == "d"
     assert [champion_for(events, datetime(2019, m, 1)).bundle for m in (8, 9, 10)] == ["c", "a", "d"]
     assert before_live(events).bundle == "a"
+
+
+REPLACED = {
+    "before": (),
+    "after a candidate as of May was decided on, too late for it": (decided("e", "2019-05", "undecided"),),
+    "after it was decided on twice": (decided("e", "2019-05", "undecided"), decided("f", "2019-05")),
+}
+
+
+@pytest.mark.parametrize("between", REPLACED)
+def test_a_training_starts_from_the_champion_that_there_was_when_it_was_first_decided_on(between):
+    start = datetime(2019, 5, 1)
+    events = chain(released("a", 3), *REPLACED[between], released("b", 3))
+    assert champion_for(events, start).bundle == "b"
+    assert champion_at_training(events, "2019-05", start).bundle == ("a" if REPLACED[between] else "b")
+    assert champion_at_training(events, "2019-06", datetime(2019, 6, 1)).bundle == "b"
+    assert champion_at_training(events, "2019-02", datetime(2019, 2, 1)) is None
+
+
+def test_a_training_starts_from_no_champion_that_was_released_later():
+    start = datetime(2019, 5, 1)
+    assert champion_at_training(chain(decided("e", "2019-05"), released("a", 3)), "2019-05", start) is None
 
 
 def test_decisions_are_found_by_bundle_and_by_partition():

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import lightgbm
@@ -23,7 +24,7 @@ from ml_assets.core.models.kinds import fit_model
 from ml_assets.core.models.spec import ModelSpec
 from ml_assets.core.models.trees_model import FILE as MODEL
 from ml_assets.core.parameters import ModelParams
-from ml_assets.resources.bundle_files import load, save
+from ml_assets.resources.bundle_files import ABANDONED_AFTER_SECONDS, load, save
 
 PARAMS = ModelParams(trees=10, leaves=7, min_rows_per_leaf=10)
 
@@ -286,6 +287,18 @@ def test_kill_minus_9_while_saving_leaves_nothing_that_is_taken_for_a_bundle(bun
         load(root, bundle.sha256)
     assert load(root, save(bundle, root).name).sha256 == bundle.sha256
     assert visible(root) == [bundle.sha256]
+
+
+def test_what_killed_processes_left_is_removed_after_a_day(bundle, tmp_path):
+    old, new = tmp_path / ".part-old", tmp_path / ".part-new"
+    for left in (old, new):
+        left.mkdir()
+        (left / MODEL).write_bytes(b"half a file")
+    long_ago = time.time() - ABANDONED_AFTER_SECONDS - 1
+    os.utime(old, (long_ago, long_ago))
+    save(bundle, tmp_path)
+    assert not old.exists()
+    assert new.exists()
 
 
 @pytest.mark.parametrize("call", ["fsync", "write", "rename"])
