@@ -61,6 +61,7 @@ def test_two_documents_become_the_graph_its_checks_jobs_and_groups(project):
         "prices/evaluation:checklist",
         "prices/evaluation:beats_naive",
         "prices/champion:bundle_intact",
+        "prices/performance:not_worse_than_promised",
     }
 
 
