@@ -40,10 +40,13 @@ INPUTS = {
     "performance": ("features", "predictions"),
 }
 
+JOBS = {"follow": "follow", "refresh": "follow", "train": "train"}
+"""What a replay does -> the job that does it."""
+
 
 @dataclass(frozen=True)
 class Step:
-    """One thing that a replay did for a partition."""
+    """One thing that a replay did for a partition: `follow`, `refresh` or `train`."""
 
     partition: str
     what: str
@@ -250,12 +253,12 @@ class Replay:
         """How many partitions are done when this one is."""
         return next(i for i, w in enumerate(self.windows, start=1) if w.key == partition)
 
-    def _run(self, job: str, window: Window, nouns: list[str], reason: str) -> Step:
-        started = time.perf_counter()
+    def _run(self, what: str, window: Window, nouns: list[str], reason: str) -> Step:
+        job, started = JOBS[what], time.perf_counter()
         try:
             self._execute(
                 f"{self.pipeline.name}_{job}",
-                f"{self.pipeline.name}, {job} of partition {window.key}",
+                f"{self.pipeline.name}, {what} of partition {window.key}",
                 partition_key=window.key,
                 asset_selection=[self.pipeline.key(noun) for noun in nouns],
                 tags={REASON_TAG: reason},
@@ -263,7 +266,7 @@ class Replay:
         finally:
             if job == "train":
                 self._settle()
-        return Step(window.key, job, time.perf_counter() - started)
+        return Step(window.key, what, time.perf_counter() - started)
 
     def _execute(self, job: str, what: str, *, tags: dict[str, str] | None = None, **options: Any) -> None:
         result = self.definitions.resolve_job_def(job).execute_in_process(

@@ -137,7 +137,7 @@ def _judged(found: Interval, promise: Promise | None, bound: Bound, what: str) -
     said = {
         "broken": "surely worse than promised by more than the margin",
         "kept": "surely not worse than promised by more than the margin",
-        "open": "too few rows to tell whether it is worse than promised by more than the margin",
+        "open": "these rows can't tell whether it is worse than promised by more than the margin",
     }[outcome]
     return Kept(
         outcome,
