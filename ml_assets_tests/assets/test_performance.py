@@ -1,4 +1,4 @@
-"""Late labels and a label outage through the whole graph: measured again, estimated meanwhile, told by check and sensor."""
+"""Late labels and a label outage through the whole graph: measured again, estimated meanwhile, told by the check."""
 
 import dagster as dg
 import pytest
@@ -9,7 +9,7 @@ from ml_assets.sensors import late_labels
 from ml_assets.summarize import summarize
 
 KEY = dg.AssetKey(["duration", "performance"])
-REPORTED = '''
+REPORTED = """
     reported_at: datetime = column(
         known_at="reported_at",
         derived=pl.when(pl.col("pickup_at") >= datetime(2018, 7, 1)).then(pl.col("dropoff_at") + timedelta(days=3650))
@@ -19,7 +19,7 @@ REPORTED = '''
     )
 
     class Config:
-'''
+"""
 
 
 def late_world(world):
@@ -101,9 +101,7 @@ def test_late_labels_are_measured_again_and_an_outage_is_never_fine(world):
     assert judged(world.instance, "2018-07").passed is False, "no label is no pass"
 
 
-@pytest.mark.parametrize(
-    ("outcome", "passed"), [("kept", True), ("open", True), ("broken", False), ("unknown", False)]
-)
+@pytest.mark.parametrize(("outcome", "passed"), [("kept", True), ("open", True), ("broken", False), ("unknown", False)])
 def test_the_check_passes_only_what_was_judged_and_is_not_broken(outcome, passed):
     said = {"words": "in words", "outcome": outcome}
     found = promise_kept(KEY, {"promise": said, "outlook": said, "agreement": said})

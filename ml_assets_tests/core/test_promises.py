@@ -67,6 +67,9 @@ def test_the_promise_is_that_of_the_last_decision_on_the_bundle():
 
 
 def test_what_an_evaluation_promises():
-    evaluation = {"metrics": {"candidate": {"mae": 2.5}}, "intervals": {"candidate": {"mae": {"low": 2.4, "high": 2.6}}}}
+    evaluation = {
+        "metrics": {"candidate": {"mae": 2.5}},
+        "intervals": {"candidate": {"mae": {"low": 2.4, "high": 2.6}}},
+    }
     assert Promise.of(evaluation, "mae") == Promise("mae", 2.5, 2.4, 2.6)
     assert Promise.of({"metrics": {"candidate": {"mae": 2.5}}}, "mae") == Promise("mae", 2.5, None, None)
