@@ -17,7 +17,6 @@ from ml_assets.assets.dictionary import schema_version
 from ml_assets.assets.monitoring import landed, refresh_times
 from ml_assets.core import errors
 from ml_assets.core.errors import ConfigError, MLAssetsError, SourceNotFound
-from ml_assets.core.maturity import due
 from ml_assets.core.releases import champion_for, decisions, live, settled
 from ml_assets.core.windows import Window
 from ml_assets.partitions import windows_through
@@ -160,6 +159,8 @@ class Replay:
 
     def _matured(self, position: int, made: dict[str, dict[str, Made]]) -> list[Window]:
         """Partitions so far of whose labels enough more are known now that measuring them again is worth it."""
+        from ml_assets.core.maturity import due
+
         newest = landed(self.pipeline, self.store)
         so_far = {w.key: w for w in self.windows[: position + 1] if w.key in made["performance"]}
         told = refresh_times({key: made["performance"][key] for key in so_far})

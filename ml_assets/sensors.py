@@ -3,7 +3,6 @@
 import dagster as dg
 
 from ml_assets.assets.monitoring import landed, refresh_times
-from ml_assets.core.maturity import due
 from ml_assets.problem import Pipeline
 from ml_assets.resources.materializations import latest
 from ml_assets.resources.storage import Store
@@ -39,6 +38,8 @@ def late_labels(pipeline: Pipeline) -> dg.SensorDefinition:
         minimum_interval_seconds=MINIMUM_INTERVAL_SECONDS,
     )
     def late(context: dg.SensorEvaluationContext, store: Store) -> dg.SensorResult | dg.SkipReason:
+        from ml_assets.core.maturity import due
+
         newest = landed(pipeline, store)
         if newest is None:
             return dg.SkipReason(f"nothing of {pipeline.table.name} has landed yet")

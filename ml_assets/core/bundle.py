@@ -115,6 +115,13 @@ class Bundle:
         """Rows it learnt from."""
         return int(self.facts["learning"]["rows"])
 
+    @property
+    def labelled_share(self) -> float:
+        """Share of its holdout's rows that have a label at all, as soon as one could be known; some never get one."""
+        training = self.facts["training"]
+        rows, without = (int(training[name].get("holdout", 0)) for name in ("rows", "unlabelled"))
+        return rows / (rows + without) if rows else 1.0
+
     def naive_scores(self, rows: int) -> Floats:
         """What the naive baseline predicts for so many rows, as `predict` would."""
         answer = np.asarray(self.naive, dtype=np.float64)

@@ -34,9 +34,9 @@ class Maturity:
         rows_mature: whose label was known by then.
         known_by: the instant.
         delay_hours: quantile, as `0.5` -> hours from an event by which that share of labels is known; None where so
-            many are not known yet. Rows still without a label count as known later than now (Kaplan and Meier 1958,
+            many are not known yet. Rows that wait for a label count as known later than now (Kaplan and Meier 1958,
             Nonparametric estimation from incomplete observations): quantiles of the known labels alone would make a
-            young partition look fast.
+            young partition look fast. Rows that had none when it should have been known don't wait.
         refresh_at: the first instant as of which so many more labels are known that measuring again is worth it, of
             the labels that are stored; None where it never is.
     """
@@ -78,19 +78,20 @@ def maturity_of(rows: pl.DataFrame, *, known_by: datetime, refresh_share: float 
     """
     told = rows.select(
         mature=is_mature(known_by),
+        counted=~(pl.col(LABEL).is_null() & (pl.col(LABEL_KNOWN_AT) <= known_by)).fill_null(value=False),
         # What is known before its own event is known at once; of rows without a label, how long it has been missing.
         us=(pl.when(is_mature(known_by)).then(pl.col(LABEL_KNOWN_AT)).otherwise(pl.lit(known_by)) - pl.col(EVENT_AT))
         .dt.total_microseconds()
         .clip(0),
     )
-    mature = told["mature"].to_numpy()
+    mature, counted = told["mature"].to_numpy(), told["counted"].to_numpy()
     pending = rows.filter(pl.col(LABEL).is_not_null() & (pl.col(LABEL_KNOWN_AT) > known_by))[LABEL_KNOWN_AT].sort()
     needed = max(1, math.ceil(refresh_share * rows.height))
     return Maturity(
         rows=rows.height,
         rows_mature=int(mature.sum()),
         known_by=known_by,
-        delay_hours=delay_quantiles(told["us"].to_numpy() / _HOUR_US, mature),
+        delay_hours=delay_quantiles(told["us"].to_numpy()[counted] / _HOUR_US, mature[counted]),
         refresh_at=pending[needed - 1] if len(pending) >= needed else None,
     )
 

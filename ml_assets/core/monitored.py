@@ -138,7 +138,14 @@ class Monitor:
         expected = _pooled([*parts, *([estimated.loss] if estimated else [])], own.rows)
         return Watched(
             promise=promise,
-            kept=kept(own.interval, promise, self.bound, rows=own.rows, rows_mature=own.rows_mature),
+            kept=kept(
+                own.interval,
+                promise,
+                self.bound,
+                rows=own.rows,
+                rows_mature=own.rows_mature,
+                labelled_share=bundle.labelled_share,
+            ),
             estimated=estimated,
             expected=expected,
             outlook=outlook(None if expected is None else expected.metric(self.metric), promise, self.bound),

@@ -7,10 +7,12 @@ The promise is the candidate's metric on its holdout, as it was when it was deci
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-from ml_assets.core.bootstrap import Interval
 from ml_assets.core.releases import Event, decision_on
+
+if TYPE_CHECKING:
+    from ml_assets.core.bootstrap import Interval
 
 Outcome = Literal["kept", "broken", "open", "unknown"]
 
@@ -22,8 +24,8 @@ class Bound:
     Args:
         margin: share of the promised metric by which it may be worse: months differ.
         min_labels: known labels below which nothing is judged.
-        min_coverage: share of rows with a known label below which nothing is judged: late labels are seldom like
-            the others.
+        min_coverage: share of rows with a known label, of as many as had one when the champion was judged, below
+            which nothing is judged: late labels are seldom like the others.
     """
 
     margin: float = 0.1
@@ -85,14 +87,22 @@ class Kept:
 
     outcome: Outcome
     words: str
-    excess: Interval | None = None
+    excess: "Interval | None" = None
 
     def to_json(self) -> dict[str, Any]:
         """As JSON."""
         return {**asdict(self), "excess": None if self.excess is None else self.excess.to_json()}
 
 
-def kept(realised: Interval | None, promise: Promise | None, bound: Bound, *, rows: int, rows_mature: int) -> Kept:
+def kept(
+    realised: "Interval | None",
+    promise: Promise | None,
+    bound: Bound,
+    *,
+    rows: int,
+    rows_mature: int,
+    labelled_share: float = 1.0,
+) -> Kept:
     """Judge realised error by what was promised.
 
     Both are samples of rows of their own: the interval of their difference is made from both of theirs (Zou and
@@ -104,23 +114,27 @@ def kept(realised: Interval | None, promise: Promise | None, bound: Bound, *, ro
         bound: how much worse is too much.
         rows: scored.
         rows_mature: with a known label.
+        labelled_share: of rows that get a label at all, as it was when the champion was judged.
     """
-    coverage = rows_mature / rows if rows else 0.0
+    coverage = rows_mature / (rows * labelled_share) if rows else 0.0
     if realised is None or rows_mature < bound.min_labels:
         return Kept("unknown", f"{rows_mature:,} labels are known of {rows:,} rows; needed: {bound.min_labels:,}")
     if coverage < bound.min_coverage:
-        return Kept("unknown", f"labels of {coverage:.1%} of the rows are known; needed: {bound.min_coverage:.0%}")
+        of = "the rows" if labelled_share == 1 else f"the {labelled_share:.0%} of rows that should have one"
+        return Kept("unknown", f"labels of {coverage:.1%} of {of} are known; needed: {bound.min_coverage:.0%}")
     return _judged(realised, promise, bound, "realised")
 
 
-def outlook(expected: Interval | None, promise: Promise | None, bound: Bound) -> Kept:
+def outlook(expected: "Interval | None", promise: Promise | None, bound: Bound) -> Kept:
     """Judge the error that is expected of all rows, estimated where labels are missing, by what was promised."""
     if expected is None:
         return Kept("unknown", "nothing is estimated: the champion has no estimator of its error")
     return _judged(expected, promise, bound, "expected")
 
 
-def _judged(found: Interval, promise: Promise | None, bound: Bound, what: str) -> Kept:
+def _judged(found: "Interval", promise: Promise | None, bound: Bound, what: str) -> Kept:
+    from ml_assets.core.bootstrap import Interval
+
     if promise is None:
         return Kept("unknown", "no decision stands for this champion: nothing was promised")
     allowed = 1 + bound.margin

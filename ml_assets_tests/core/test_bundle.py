@@ -121,6 +121,12 @@ def test_an_estimator_is_part_of_it_and_changes_no_score(bundle):
     assert found[0].mean() == pytest.approx(np.abs(scores - VALIDATION["label"].to_numpy()).mean(), rel=0.2)
 
 
+def test_how_many_rows_get_a_label_at_all(bundle):
+    assert bundle.labelled_share == 1
+    counts = PartCounts(rows={"holdout": 30}, immature={"holdout": 5}, unlabelled={"holdout": 10})
+    assert made(manifest=replace(MANIFEST, counts=counts)).labelled_share == 0.75
+
+
 def test_a_bundle_without_an_estimator_is_one_too(bundle):
     assert "estimator" not in bundle.facts
     assert bundle.estimator is None

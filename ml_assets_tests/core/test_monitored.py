@@ -35,7 +35,10 @@ def bundle(*, estimated: bool = True) -> SimpleNamespace:
     frame, scores = pl.DataFrame({"miles": miles}), 5 * miles
     model = LossModel.fit(frame, scores, np.abs(minutes - scores), SPECS, metric="mae", seed=0, threads=1)
     return SimpleNamespace(
-        specs=SPECS, estimator=model if estimated else None, feature_frame=lambda features: features.select("miles")
+        specs=SPECS,
+        labelled_share=1.0,
+        estimator=model if estimated else None,
+        feature_frame=lambda features: features.select("miles"),
     )
 
 
@@ -179,11 +182,19 @@ def test_classes():
         prediction_never_retrained="prediction", prediction_naive=pl.lit(0.3)
     )  # fmt: skip
     fitted = Confidence.fit(score, rows["label"].to_numpy(), metric="log_loss")
-    champion = SimpleNamespace(specs=SPECS, estimator=fitted, feature_frame=lambda features: features.select("miles"))
-    monitor = Monitor("binary", "log_loss", (), bundle=lambda _: champion, promise=lambda _: None)
+    champion = SimpleNamespace(
+        specs=SPECS, labelled_share=0.25, estimator=fitted, feature_frame=lambda features: features.select("miles")
+    )
+    promise = Promise("log_loss", 0.7, 0.65, 0.75)
+    monitor = Monitor("binary", "log_loss", (), bundle=lambda _: champion, promise=lambda _: promise)
     known = rows.with_columns(label=pl.when(pl.col("row_number") < 1000).then("label"))
     found = monitor.record(known.lazy(), scores.lazy(), known_by=END)
     assert found["agreement"]["outcome"] == "agrees"
     assert set(found["by_bundle"][OLD]["estimated_metrics"]) >= {"log_loss", "brier", "accuracy", "auc"}
     assert found["estimated"]["estimate"] == pytest.approx(found["interval"]["estimate"], rel=0.1)
-    assert found["promise"]["outcome"] == "unknown"
+    assert found["coverage"] == 0.25
+    assert found["promise"]["outcome"] == "kept", "as many rows have a label as when it was judged"
+    assert set(found["label_delay_hours"].values()) == {0}
+    few = rows.with_columns(label=pl.when(pl.col("row_number") < 800).then("label"))
+    found = monitor.record(few.lazy(), scores.lazy(), known_by=END)
+    assert "80.0% of the 25% of rows that should have one are known" in found["promise"]["words"]
