@@ -11,7 +11,7 @@ from typing import Any, Self, TypeVar
 import dagster as dg
 from pydantic import BaseModel
 
-from ml_assets import checks, jobs, problem
+from ml_assets import checks, jobs, problem, sensors
 from ml_assets.assets import (
     data,
     dictionary,
@@ -112,7 +112,7 @@ class Pipeline(dg.Component):
         return cls(name=config.name or folder.name, config=config, folder=folder)
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
-        """The pipeline's assets, checks and jobs."""
+        """The pipeline's assets, checks, jobs and sensors."""
         pipeline = self.on_its_table(context.component_tree)
         pipeline.check()
         config = pipeline.config
@@ -131,6 +131,7 @@ class Pipeline(dg.Component):
                 monitoring.performance(pipeline),
             ],
             jobs=[jobs.follow(pipeline), jobs.train(pipeline)],
+            sensors=[sensors.late_labels(pipeline)],
         )
 
     def on_its_table(self, components: dg.ComponentTree) -> problem.Pipeline:

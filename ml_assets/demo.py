@@ -54,7 +54,7 @@ def _demo(pipeline_name: str, first: str | None, last: str | None, json_file: Pa
         with tqdm(total=len(replay.windows), unit="partition", disable=not sys.stderr.isatty()) as bar:
             for step in replay.steps():
                 done += 1
-                bar.update(replay.position(step.partition) - bar.n)
+                bar.update(max(0, replay.position(step.partition) - bar.n))
                 with tqdm.external_write_mode():
                     click.echo(replay.describe(step))  # flushes, so that progress shows in a pipe, too
     summary = summarize(replay, time.perf_counter() - started)

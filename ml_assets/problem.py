@@ -4,7 +4,7 @@ What the YAML may say is in `ml_assets.config`, how the user's Python files are 
 assets are built from these objects in `ml_assets.assets`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property
@@ -19,6 +19,7 @@ from ml_assets.core.durations import duration
 from ml_assets.core.errors import ConfigError
 from ml_assets.core.windows import Window
 from ml_assets.partitions import (
+    SHORTEST,
     learning_window,
     partitions_before,
     time_partitions,
@@ -53,6 +54,10 @@ class Table:
     def schema(self) -> Reference:
         """The pandera model."""
         return Reference(self.folder, self.config.contract)
+
+    def newest(self, keys: Iterable[str]) -> Window | None:
+        """The window of the newest of some partitions; None of none."""
+        return max((self.window(key) for key in keys), key=lambda w: w.end, default=None)
 
     def key(self, noun: str) -> dg.AssetKey:
         """The key of one of its assets."""
@@ -217,8 +222,30 @@ class Pipeline:
     def _label_columns(self) -> dict[str, str]:
         return {"label.column": self.config.label.column, "label.known_at": self.config.label.known_at}
 
+    def _require_labels_in_time(self) -> None:
+        """Raise a ConfigError where labels are delayed for so long that a part of the training set could have none."""
+        label, evaluation = self.config.label, self.config.evaluation
+        length = SHORTEST[self.table.config.partitions.cadence]
+        if evaluation.split == "time":
+            # A validation label must be known when the holdout starts, a holdout label as of the end.
+            parts = {"evaluation.holdout": evaluation.holdout}
+            parts["model.validation + evaluation.embargo"] = self.config.model.validation + evaluation.embargo
+        else:
+            parts = {"model.window": self.config.model.window}
+        short = [
+            f"{name}: {n:g} partitions, {n * length}" for name, n in parts.items() if label.delay_length >= n * length
+        ]
+        if short:
+            raise ConfigError(
+                f"{self.folder / 'defs.yaml'}, label.delay: {label.delay}",
+                found=short,
+                expected="a delay shorter than each, or no label in it would have reached us as of the training",
+                cure="make them longer, or learn from a label that is known sooner",
+            )
+
     def check(self) -> None:
         """Raise a ConfigError for what is wrong and can be seen without importing the user's files."""
+        self._require_labels_in_time()
         self.features_reference.check("attributes.features")
         columns = columns_written_in(self.table.schema.check("attributes.schema"))
         if columns is not None:

@@ -154,9 +154,8 @@ class ReleaseDesk:
     def scored_until(self) -> datetime | None:
         """The end of the newest partition that has scores; None where none has."""
         key = self.pipeline.key("predictions")
-        folder = self.store.base.joinpath(*key.path)
-        kept = [p.stem for p in folder.iterdir() if p.suffix == ".parquet"] if folder.exists() else []
-        newest_first = sorted((self.pipeline.table.window(k) for k in kept), key=lambda w: w.start, reverse=True)
+        kept = (self.pipeline.table.window(k) for k in self.store.partitions(key))
+        newest_first = sorted(kept, key=lambda w: w.start, reverse=True)
         return next((w.end for w in newest_first if self.store.rows(key, w.key)), None)
 
     def _make_live(

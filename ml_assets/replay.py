@@ -1,8 +1,8 @@
 """Replays recorded history, partition by partition, through the real definitions and the instance that the UI shows.
 
 Until a retraining sensor exists, the plan is fixed: train once a full learning window has passed, then every
-third partition. What is done already, and still fits its inputs, is not done again. What the command line says
-about it is in `ml_assets.cli`.
+third partition. A partition is measured again once enough more of its labels are known. What is done already, and
+still fits its inputs, is not done again. What the command line says about it is in `ml_assets.cli`.
 """
 
 import time
@@ -14,6 +14,7 @@ import dagster as dg
 from dagster._core.definitions.data_version import CODE_VERSION_TAG
 
 from ml_assets.assets.dictionary import schema_version
+from ml_assets.assets.monitoring import landed, refresh_times
 from ml_assets.core import errors
 from ml_assets.core.errors import ConfigError, MLAssetsError, SourceNotFound
 from ml_assets.core.releases import champion_for, decisions, live, settled
@@ -38,10 +39,13 @@ INPUTS = {
     "performance": ("features", "predictions"),
 }
 
+JOBS = {"follow": "follow", "refresh": "follow", "train": "train"}
+"""What a replay does -> the job that does it."""
+
 
 @dataclass(frozen=True)
 class Step:
-    """One thing that a replay did for a partition."""
+    """One thing that a replay did for a partition: `follow`, `refresh` or `train`."""
 
     partition: str
     what: str
@@ -114,6 +118,9 @@ class Replay:
                 yield self._run("follow", window, nouns, "history is replayed")
                 for noun in nouns:
                     made[noun] |= recent(self.instance, self.pipeline.key(noun), [window.key])
+            for late in self._matured(position, made):
+                yield self._run("refresh", late, ["performance"], "more of its labels are known")
+                made["performance"] |= recent(self.instance, self.pipeline.key("performance"), [late.key])
             reason = self._reason_to_train(position)
             if reason and not self._trained(position):
                 yield self._run("train", window, list(self.pipeline.training_side), reason)
@@ -149,6 +156,15 @@ class Replay:
             del made["predictions"][window.key]
         stale = [noun for noun in wanted if noun in INPUTS and not self._fits(made, noun, window.key)]
         return list(wanted[wanted.index(stale[0]) :]) if stale else []
+
+    def _matured(self, position: int, made: dict[str, dict[str, Made]]) -> list[Window]:
+        """Partitions so far of whose labels enough more are known now that measuring them again is worth it."""
+        from ml_assets.core.maturity import due
+
+        newest = landed(self.pipeline, self.store)
+        so_far = {w.key: w for w in self.windows[: position + 1] if w.key in made["performance"]}
+        told = refresh_times({key: made["performance"][key] for key in so_far})
+        return [] if newest is None else [so_far[key] for key in due(told, newest.end)]
 
     def _fits(self, made: dict[str, dict[str, Made]], noun: str, partition: str) -> bool:
         """Whether a partition was made from what its inputs hold now."""
@@ -217,25 +233,33 @@ class Replay:
         if step.what == "train":
             told = decisions(self.ledger.events(self.pipeline.name))[-1].facts
             return f"{step.partition}  {told['verdict']} {told['bundle'][:12]}: {told['reasons'][0]}"
+        if step.what == "refresh":
+            return f"{step.partition}  measured again, more labels are known{self._errors(step.partition)}"
         rows = {noun: self.store.rows(self.pipeline.key(noun), step.partition) for noun in ("raw", "quarantine")}
         line = f"{step.partition}  {rows['raw']:>9,} rows  {rows['quarantine']:>7,} quarantined"
-        performance = self.store.record(self.pipeline.key("performance"), step.partition)
-        if not performance or not performance["metrics"]:
-            return line
+        return line + self._errors(step.partition)
+
+    def _errors(self, partition: str) -> str:
+        """Realised errors of a partition, and what is expected of it where labels are missing."""
+        performance = self.store.record(self.pipeline.key("performance"), partition)
         metric = self.pipeline.config.metric
+        if performance and not performance["metrics"] and performance.get("expected"):
+            return f"  {metric}: no label known yet, estimated {performance['expected']['estimate']:.3f}"
+        if not performance or not performance["metrics"]:
+            return ""
         figures = (f"{who.replace('_', ' ')} {of[metric]:.3f}" for who, of in performance["metrics"].items())
-        return f"{line}  {metric}: {', '.join(figures)}"
+        return f"  {metric}: {', '.join(figures)}"
 
     def position(self, partition: str) -> int:
         """How many partitions are done when this one is."""
         return next(i for i, w in enumerate(self.windows, start=1) if w.key == partition)
 
-    def _run(self, job: str, window: Window, nouns: list[str], reason: str) -> Step:
-        started = time.perf_counter()
+    def _run(self, what: str, window: Window, nouns: list[str], reason: str) -> Step:
+        job, started = JOBS[what], time.perf_counter()
         try:
             self._execute(
                 f"{self.pipeline.name}_{job}",
-                f"{self.pipeline.name}, {job} of partition {window.key}",
+                f"{self.pipeline.name}, {what} of partition {window.key}",
                 partition_key=window.key,
                 asset_selection=[self.pipeline.key(noun) for noun in nouns],
                 tags={REASON_TAG: reason},
@@ -243,7 +267,7 @@ class Replay:
         finally:
             if job == "train":
                 self._settle()
-        return Step(window.key, job, time.perf_counter() - started)
+        return Step(window.key, what, time.perf_counter() - started)
 
     def _execute(self, job: str, what: str, *, tags: dict[str, str] | None = None, **options: Any) -> None:
         result = self.definitions.resolve_job_def(job).execute_in_process(

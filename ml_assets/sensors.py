@@ -2,6 +2,10 @@
 
 import dagster as dg
 
+from ml_assets.assets.monitoring import landed, refresh_times
+from ml_assets.problem import Pipeline
+from ml_assets.resources.materializations import latest
+from ml_assets.resources.storage import Store
 from ml_assets.resources.tracking import Tracking
 
 OVER = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
@@ -17,6 +21,43 @@ def automation() -> dg.AutomationConditionSensorDefinition:
         minimum_interval_seconds=MINIMUM_INTERVAL_SECONDS,
         description="New rows are validated, featurised, scored and measured as soon as they are there.",
     )
+
+
+def late_labels(pipeline: Pipeline) -> dg.SensorDefinition:
+    """Measure partitions again when a newer one has landed by whose end enough more of their labels are known.
+
+    A declarative condition can't tell: it would have to look into records, or make every partition depend on all.
+    """
+    key = pipeline.key("performance")
+
+    @dg.sensor(
+        name=f"{pipeline.name}_late_labels",
+        target=dg.AssetSelection.assets(key),
+        description="Partitions are measured again as their labels become known.",
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        minimum_interval_seconds=MINIMUM_INTERVAL_SECONDS,
+    )
+    def late(context: dg.SensorEvaluationContext, store: Store) -> dg.SensorResult | dg.SkipReason:
+        from ml_assets.core.maturity import due
+
+        newest = landed(pipeline, store)
+        if newest is None:
+            return dg.SkipReason(f"nothing of {pipeline.table.name} has landed yet")
+        told = refresh_times(latest(context.instance, key))
+        asked = due(told, newest.end)
+        if not asked:
+            waiting = sum(at is not None for at in told.values())
+            return dg.SkipReason(
+                f"{len(told)} partitions are measured, {waiting} of which wait for labels known after {newest.end}"
+            )
+        return dg.SensorResult(
+            [
+                dg.RunRequest(f"{pipeline.name}/late_labels/{partition}/{newest.key}", partition_key=partition)
+                for partition in asked
+            ]
+        )
+
+    return late
 
 
 def tracking_ends() -> list[dg.SensorDefinition]:

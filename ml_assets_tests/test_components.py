@@ -31,6 +31,8 @@ PIPELINE = {
     },
 }
 
+LATE = {"column": "price_usd", "known_at": "paid_at"}
+
 
 def changed(document: dict, **attributes: object) -> dict:
     merged = {**document["attributes"], **attributes}
@@ -61,6 +63,7 @@ def test_two_documents_become_the_graph_its_checks_jobs_and_groups(project):
         "prices/evaluation:checklist",
         "prices/evaluation:beats_naive",
         "prices/champion:bundle_intact",
+        "prices/performance:not_worse_than_promised",
     }
 
 
@@ -102,6 +105,10 @@ def test_a_training_set_looks_back_over_its_window_only(project):
         ({}, {"table": "row"}, ["row", "['rows']", "correct the name"]),
         ({}, {"label": {"column": "prize", "known_at": "paid"}}, ["label.column: prize", "label.known_at: paid"]),
         ({}, {"label": {"column": "price_usd", "known_at": "paid_at", "task": "ranking"}}, ["ranking", "regression"]),
+        ({}, {"label": LATE | {"delay": "3 days"}}, ["label.delay", "'3 days'", "a length of time"]),
+        ({}, {"label": LATE | {"delay": "9d6h"}}, ["label.delay: 9d6h", "evaluation.holdout: 0.33", "longer"]),
+        ({}, {"label": LATE | {"delay": "9d"}, "model": {"window": 4, "validation": 0.2}}, ["model.validation"]),
+        ({}, {"label": LATE | {"delay": "112d"}, "evaluation": {"split": "random"}}, ["model.window: 4 partitions"]),
         ({}, {"model": {"window": 0}}, ["window", "greater than or equal to 1"]),
         ({}, {"model": {"window": 1, "validation": 0.6}, "evaluation": {"holdout": 0.5}}, ["nothing to train on"]),
         ({}, {"evaluation": {"split": "groups"}}, ["split", "groups", "random"]),

@@ -66,6 +66,7 @@ def features(pipeline: Pipeline) -> dg.AssetsDefinition:
             label=label.column,
             event_time=table.config.event_time,
             known_at=label.known_at,
+            label_delay=label.delay_length,
             keep=pipeline.kept_columns,
             known_late=pipeline.known_late,
             earlier=earlier,

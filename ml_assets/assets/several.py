@@ -116,6 +116,7 @@ def ensemble(pipeline: Pipeline, told: Ensemble) -> dg.AssetsDefinition:
         **members: dict[str, Any],
     ) -> Iterator[dg.Output[Any] | dg.AssetCheckResult]:
         from ml_assets.core.combining import combine
+        from ml_assets.core.estimators import with_estimator
         from ml_assets.core.tracked import Entry, TrackedBundle
 
         manifest, history = opened(pipeline, store, training_set, features)
@@ -127,6 +128,13 @@ def ensemble(pipeline: Pipeline, told: Ensemble) -> dg.AssetsDefinition:
             metric=pipeline.config.metric,
             manifest=manifest,
             history=history,
+        )
+        bundle = with_estimator(
+            bundle,
+            manifest.rows(history, "holdout"),
+            metric=pipeline.config.metric,
+            alpha=pipeline.alpha,
+            threads=pipeline.config.model.threads,
         )
         sha256, loss = models.save(bundle), pipeline.policy.loss(found.together)
         shown = {f"weight_{name}": weight for name, weight in found.weights.items()}

@@ -133,6 +133,7 @@ def train(
 ) -> "tuple[Learnt, Bundle]":
     """Train one model on the manifest's rows; progress goes to the run's log."""
     from ml_assets.core.bundle import Bundle
+    from ml_assets.core.estimators import with_estimator
     from ml_assets.core.learning import learn
 
     window = pipeline.table.window(manifest.as_of)
@@ -154,7 +155,10 @@ def train(
         learning=learnt.facts,
         tuning=None if tuned is None else {name: tuned.facts()},
     )
-    return learnt, bundle
+    holdout = manifest.rows(history, "holdout")
+    return learnt, with_estimator(
+        bundle, holdout, metric=pipeline.config.metric, alpha=pipeline.alpha, threads=recipe.threads
+    )
 
 
 def entry_of(

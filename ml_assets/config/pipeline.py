@@ -1,6 +1,7 @@
 """The attributes of `ml_assets.components.Pipeline`."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -9,6 +10,7 @@ from ml_assets.config.evaluation import Evaluation
 from ml_assets.config.later import Monitoring, Retraining, Rollout, refuse_unbuilt
 from ml_assets.config.model import THE_ONLY, Ensemble, Model, NamedModel, OneModel, Tuning
 from ml_assets.config.table import NAME, REFERENCE
+from ml_assets.core.durations import duration
 from ml_assets.core.errors import ConfigError
 from ml_assets.core.tasks import Task
 from ml_assets.core.windows import Window
@@ -34,6 +36,10 @@ class Label(BaseModel):
 
     column: str = Field(description="Column of the table that is predicted.")
     known_at: str = Field(description="Column that says when the label's value became known (naive datetime).")
+    delay: str = Field(
+        default="0s",
+        description="How long after known_at a label reaches us, such as 3d: it counts from then on, nowhere before.",
+    )
     task: Task = Field(
         default="regression",
         description="regression: a number; binary: yes or no; multiclass: one of several classes.",
@@ -43,6 +49,19 @@ class Label(BaseModel):
         description="Values of the column in the order of the classes; needed for multiclass. Of a binary problem the "
         "second is what the probability is of; absent: false and true, or 0 and 1.",
     )
+
+    @property
+    def delay_length(self) -> timedelta:
+        """How long after `known_at` a label reaches us."""
+        return duration(self.delay, "label.delay")
+
+    @model_validator(mode="after")
+    def _a_delay(self) -> "Label":
+        try:
+            duration(self.delay, "label.delay")
+        except ConfigError as e:
+            raise ValueError(str(e)) from e
+        return self
 
     @model_validator(mode="after")
     def _classes_of_the_task(self) -> "Label":

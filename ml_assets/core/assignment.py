@@ -95,7 +95,8 @@ def count_rows(history: Mapping[str, pl.LazyFrame], split: Split, *, min_rows: i
             f"training set as of {split.as_of}",
             found=few,
             expected="enough rows with a known label in every part",
-            cure="learn from more partitions, lower model.min_rows, or find out where the rows are lost; where rows "
+            cure="learn from more partitions, lower model.min_rows, or find out where the rows are lost; where "
+            "labels are late (label.delay), take longer validation and holdout, or an evaluation.embargo; where rows "
             "are split by a column of few groups, take longer validation and holdout or a column of more groups",
         )
     return PartCounts(rows, immature, unlabelled)

@@ -17,6 +17,8 @@ import polars as pl
 
 from ml_assets.core.encoding import FeatureSpec, Floats, require_fit
 from ml_assets.core.errors import BundleError
+from ml_assets.core.estimator import Estimator
+from ml_assets.core.estimators import read_estimator
 from ml_assets.core.features import LABEL
 from ml_assets.core.manifest import Manifest
 from ml_assets.core.models.fit import Fit
@@ -38,8 +40,9 @@ class Bundle:
     Args:
         facts: everything about it that is in none of its files: format, pipeline, label, task, classes, features,
             models (what `defs.yaml` says of them), seed, training, learning, tuning, validation, importances, naive
-            baseline, golden rows, and the fitted `model`'s own; JSON-able, and free of times and places.
-        files: name -> content of the files that the fitted model needs.
+            baseline, golden rows, the `estimator` of its error where it has one, and the fitted `model`'s own;
+            JSON-able, and free of times and places.
+        files: name -> content of the files that the fitted model and the estimator need.
 
     Raises:
         BundleError: a file has a name that is none.
@@ -73,6 +76,16 @@ class Bundle:
         """What scores."""
         return read_model(self.facts["model"], self.files)
 
+    @cached_property
+    def estimator(self) -> Estimator | None:
+        """What estimates its error on rows without a label; None in bundles from before there was one."""
+        return read_estimator(self.facts.get("estimator"), self.files)
+
+    def estimated_by(self, estimator: Estimator) -> Self:
+        """The same model with another estimator."""
+        facts = {**self.facts, "estimator": estimator.facts()}
+        return type(self)(facts, {**self.files, **estimator.files()})
+
     @property
     def task(self) -> Task:
         """The kind of problem."""
@@ -101,6 +114,13 @@ class Bundle:
     def rows_trained(self) -> int:
         """Rows it learnt from."""
         return int(self.facts["learning"]["rows"])
+
+    @property
+    def labelled_share(self) -> float:
+        """Share of its holdout's rows that have a label at all, as soon as one could be known; some never get one."""
+        training = self.facts["training"]
+        rows, without = (int(training[name].get("holdout", 0)) for name in ("rows", "unlabelled"))
+        return rows / (rows + without) if rows else 1.0
 
     def naive_scores(self, rows: int) -> Floats:
         """What the naive baseline predicts for so many rows, as `predict` would."""

@@ -60,8 +60,8 @@ def binary_measures(label: Floats, probability: Floats, *, costs: Costs) -> dict
         "cost": mean_of(costs.false_positive * wrong_yes + costs.false_negative * wrong_no),
     }
     if positive.any() and not positive.all():
-        measures["auc"] = OfOrder(label, probability, _auc, (0.0, 1.0))
-        measures["average_precision"] = OfOrder(label, probability, _average_precision, (0.0, 1.0))
+        measures["auc"] = OfOrder(label, probability, auc_by_weight, (0.0, 1.0))
+        measures["average_precision"] = OfOrder(label, probability, average_precision_by_weight, (0.0, 1.0))
     if positive.any():
         measures["recall"] = OfMeans((_shares(answered & positive), label), ratio)
     if answered.any():
@@ -145,7 +145,7 @@ def _shares(yes: npt.NDArray[np.bool_]) -> Floats:
     return yes.astype(np.float64)
 
 
-def _auc(label: Floats, probability: Floats) -> ByWeight:
+def auc_by_weight(label: Floats, probability: Floats) -> ByWeight:
     """Chance that a row of class 1 is scored above one of class 0; equal scores count half."""
     order, starts = _descending(probability)
     is_one = label[order]
@@ -159,7 +159,7 @@ def _auc(label: Floats, probability: Floats) -> ByWeight:
     return area
 
 
-def _average_precision(label: Floats, probability: Floats) -> ByWeight:
+def average_precision_by_weight(label: Floats, probability: Floats) -> ByWeight:
     """Precision at each score that a row of class 1 has, averaged over those rows."""
     order, starts = _descending(probability)
     is_one = label[order]
@@ -175,11 +175,11 @@ def _average_precision(label: Floats, probability: Floats) -> ByWeight:
 
 
 def _mean_auc(label: Floats, probabilities: Floats) -> ByWeight:
-    return _one_against_rest(label, probabilities, _auc)
+    return _one_against_rest(label, probabilities, auc_by_weight)
 
 
 def _mean_average_precision(label: Floats, probabilities: Floats) -> ByWeight:
-    return _one_against_rest(label, probabilities, _average_precision)
+    return _one_against_rest(label, probabilities, average_precision_by_weight)
 
 
 def _one_against_rest(label: Floats, probabilities: Floats, prepare: Callable[[Floats, Floats], ByWeight]) -> ByWeight:

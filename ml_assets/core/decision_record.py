@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ml_assets.core.policy import Policy
+from ml_assets.core.promises import Promise
 from ml_assets.core.promotion import Decision
 from ml_assets.core.releases import Champion, Event
 
@@ -53,6 +54,7 @@ def freeze(
         "as_of": evaluation["as_of"],
         "scores_from": evaluation["scores_from"],
         "rows": evaluation["rows"],
+        "promised": Promise.of(evaluation, policy.metric).to_json(),
         "evaluation": sha256_of(evaluation),
         "holdout": evaluation["holdout"],
         "policy": policy.to_json(),
@@ -89,6 +91,7 @@ def decided_facts(record: Mapping[str, Any], evaluation: Mapping[str, Any], reas
         "rows_trained": evaluation["rows_trained"],
         "holdout_metric": metrics["candidate"][metric],
         "holdout_metric_naive": metrics["naive"][metric],
+        "promised": record["promised"],
     }
 
 

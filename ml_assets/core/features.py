@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 import polars as pl
@@ -26,6 +26,8 @@ LABEL_KNOWN_AT = "label_known_at"
 FIXED_COLUMNS = (ROW_NUMBER, EVENT_AT, LABEL, LABEL_KNOWN_AT)
 SLICE_PREFIX = "slice_"
 """What precedes the name of a kept column, so that it can't be taken for a feature."""
+
+NO_DELAY = timedelta(0)
 
 _HISTORY = "history "
 
@@ -65,6 +67,7 @@ def build_features(
     label: str,
     event_time: str,
     known_at: str,
+    label_delay: timedelta = NO_DELAY,
     keep: Sequence[str] = (),
     known_late: Mapping[str, str] | None = None,
     earlier: Earlier | None = None,
@@ -81,6 +84,8 @@ def build_features(
         label: column that is predicted: a number, Boolean (false 0, true 1), or one of `classes`.
         event_time: Datetime column: when the event happened.
         known_at: Datetime column: when the label became known.
+        label_delay: how long after that it reaches us. `label_known_at` holds it already, so that splits, folds and
+            measurements respect it without knowing of it.
         keep: columns or features to store beside, for slices; they are no input of the model.
         known_late: columns that are not known at the event's time -> the time column that says when; `label` and
             `known_at` are added.
@@ -107,6 +112,7 @@ def build_features(
             found += _mistakes_of(feature, schema, set(late))
         else:
             found += mistakes_of(feature, schema, event_time, late)
+            found += _mistakes_of_delay(feature, label, label_delay)
         mistakes += [f"{feature.name}: {m}" for m in found]
     mistakes = mistakes or _infinite(validated, by_row, schema, label) + _unknown_classes(validated, label, classes)
     if mistakes:
@@ -127,7 +133,7 @@ def build_features(
         pl.col(ROW_NUMBER).cast(pl.UInt32),
         pl.col(event_time).dt.cast_time_unit("us").alias(EVENT_AT),
         _label(label, classes).alias(LABEL),
-        pl.col(known_at).dt.cast_time_unit("us").alias(LABEL_KNOWN_AT),
+        (pl.col(known_at).dt.cast_time_unit("us") + label_delay).alias(LABEL_KNOWN_AT),
         *(values[f.name] for f in features),
         *(values.get(name, pl.col(name)).alias(SLICE_PREFIX + name) for name in dict.fromkeys(keep)),
     )
@@ -171,6 +177,16 @@ def _mistakes_of_columns(
     mistakes += [f"{name}: {n} features have this name" for name, n in names.items() if n > 1]
     known = {*schema.names(), *names}
     return mistakes + [f"kept column {name} is neither a column nor a feature" for name in keep if name not in known]
+
+
+def _mistakes_of_delay(feature: HistoryFeature, label: str, delay: timedelta) -> list[str]:
+    """A history feature counts rows from a time column on; that a label reaches us later, it can't know."""
+    if feature.value != label or not delay:
+        return []
+    return [
+        f"reads {label}, the label, which reaches us {delay} after it became known; add a time column that holds "
+        "when it does to the schema, and name it in label.known_at in place of label.delay"
+    ]
 
 
 def _label(column: str, classes: Sequence[str]) -> pl.Expr:

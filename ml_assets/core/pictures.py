@@ -22,17 +22,35 @@ def learning_curve(train: Sequence[float], validation: Sequence[float], best: in
 
 def error_over_time(
     partitions: Sequence[str],
-    series: Mapping[str, Sequence[float]],
+    series: Mapping[str, Sequence[float | None]],
     trained: Sequence[str],
+    expected: Mapping[str, Mapping[str, float]] | None = None,
     *,
     metric: str,
     unit: str,
 ) -> bytes:
-    """The metric per partition and contender, with a mark after each partition as of which a champion was trained."""
+    """The metric per partition and contender, with a mark after each partition as of which a champion was trained.
+
+    Args:
+        partitions: their keys.
+        series: contender -> metric of each partition; None where no label is known.
+        trained: partitions as of which a champion was trained.
+        expected: partition that lacks labels -> `estimate`, `low` and `high` of the champion's metric on all its rows.
+        metric: its name.
+        unit: its unit.
+    """
     figure, axes = sheet(f"{metric} per partition")
     at = range(len(partitions))
     for who, values in series.items():
-        axes.plot(at, values, marker="o", markersize=3, color=COLORS.get(who, ACCENT), label=who.replace("_", " "))
+        known = [float("nan") if value is None else value for value in values]
+        axes.plot(at, known, marker="o", markersize=3, color=COLORS.get(who, ACCENT), label=who.replace("_", " "))
+    if expected:
+        found = [(partitions.index(key), of["estimate"], of["low"], of["high"]) for key, of in expected.items()]
+        places, middle, low, high = (list(column) for column in zip(*found, strict=True))
+        ends = [[m - x for m, x in zip(middle, low, strict=True)], [x - m for m, x in zip(middle, high, strict=True)]]
+        axes.errorbar(
+            places, middle, yerr=ends, fmt="D", markersize=4, capsize=3, color=ACCENT, label="champion, estimated"
+        )
     for i, key in enumerate(key for key in trained if key in partitions):
         name = None if i else "new champion"
         axes.axvline(partitions.index(key) + 0.5, color=ACCENT, linewidth=1, linestyle=":", label=name)
@@ -40,8 +58,8 @@ def error_over_time(
     axes.set_xticks(list(at)[::step], partitions[::step], rotation=45, ha="right")
     axes.set(ylabel=with_unit(unit, metric))
     axes.set_ylim(bottom=0)
-    if series:
-        figure.legend(loc="outside lower center", ncols=len(series) + 1, frameon=False)
+    if series or expected:
+        figure.legend(loc="outside lower center", ncols=len(series) + 1 + bool(expected), frameon=False)
     return png(figure)
 
 

@@ -94,6 +94,11 @@ class Store(dg.ConfigurableResource):  # type: ignore[type-arg]
         """Rows of a stored partition, from its footer."""
         return row_count(self.scan(key, partition))
 
+    def partitions(self, key: dg.AssetKey) -> list[str]:
+        """Keys of the stored partitions of a table, in alphabetical order."""
+        folder = self.base.joinpath(*key.path)
+        return sorted(p.stem for p in folder.iterdir() if p.suffix == ".parquet") if folder.exists() else []
+
     def record(self, key: dg.AssetKey, partition: str) -> dict[str, Any] | None:
         """A stored JSON record; None where there is none."""
         path = self.path(key, partition, ".json")

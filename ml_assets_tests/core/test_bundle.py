@@ -13,6 +13,7 @@ from ml_assets.core.assignment import PartCounts
 from ml_assets.core.bundle import FORMAT, GOLDEN_ROWS, Bundle, require_names
 from ml_assets.core.encoding import encode
 from ml_assets.core.errors import BundleError, ScoringError
+from ml_assets.core.estimators import with_estimator
 from ml_assets.core.features import Feature
 from ml_assets.core.manifest import Manifest
 from ml_assets.core.models.kinds import fit_model
@@ -104,6 +105,32 @@ def test_it_says_what_it_is(bundle):
     assert list(record["validation"]) == ["l1"]
     assert len(record["golden"]["rows"]) == len(record["golden"]["scores"]) == GOLDEN_ROWS
     assert len(set(record["golden"]["scores"])) > 1
+
+
+def test_an_estimator_is_part_of_it_and_changes_no_score(bundle):
+    holdout = rides(400, 3).with_columns(event_at=pl.datetime(2018, 3, 15) + pl.duration(hours=pl.int_range(pl.len())))
+    told = {"metric": "mae", "alpha": None}
+    estimated, again = (with_estimator(bundle, holdout, **told, threads=n) for n in (1, 2))
+    assert estimated.sha256 == again.sha256 != bundle.sha256
+    assert estimated.predict(FRAME).tolist() == bundle.predict(FRAME).tolist()
+    read = Bundle({k: v for k, v in json.loads(estimated.manifest).items() if k != "files"}, estimated.files)
+    assert read.sha256 == estimated.sha256
+    scores = bundle.predict(FRAME)
+    found = [b.estimator.expected(FRAME, scores, b.specs, threads=1).by_block for b in (estimated, read)]
+    np.testing.assert_array_equal(*found)
+    assert found[0].mean() == pytest.approx(np.abs(scores - VALIDATION["label"].to_numpy()).mean(), rel=0.2)
+
+
+def test_how_many_rows_get_a_label_at_all(bundle):
+    assert bundle.labelled_share == 1
+    counts = PartCounts(rows={"holdout": 30}, immature={"holdout": 5}, unlabelled={"holdout": 10})
+    assert made(manifest=replace(MANIFEST, counts=counts)).labelled_share == 0.75
+
+
+def test_a_bundle_without_an_estimator_is_one_too(bundle):
+    assert "estimator" not in bundle.facts
+    assert bundle.estimator is None
+    assert with_estimator(bundle, rides(99, 3), metric="mae", alpha=None, threads=1) is bundle, "too few rows"
 
 
 def test_it_really_splits_and_is_better_than_the_naive_baseline(bundle):

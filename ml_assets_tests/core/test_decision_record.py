@@ -46,6 +46,7 @@ def test_the_ledger_keeps_what_the_summary_needs(judged, record):
         "bundle": record["bundle"], "as_of": "2018-06", "scores_from": "2018-07-01T00:00:00", "verdict": "promote",
         "record": record["sha256"], "reason": "a test", "reasons": record["reasons"], "labels_missing": None,
         "rows_trained": 90_000, "holdout_metric": 2.744, "holdout_metric_naive": 7.0,
+            "promised": {"metric": "mae", "estimate": 2.744, "low": None, "high": None},
     }  # fmt: skip
 
 

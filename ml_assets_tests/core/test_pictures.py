@@ -20,10 +20,15 @@ def over_time(count=36, trained=("2018-12", "2019-03"), **changed):
     return error_over_time(**{**given, **changed})
 
 
+LAST = {month: {"estimate": 3.4, "low": 3.1, "high": 3.7} for month in MONTHS[-2:]}
+UNKNOWN = {who: [*values[:34], None, None] for who, values in SERIES.items()}
+
+
 CURVE = [2 + 8 * float(np.exp(-i / 30)) for i in range(300)]
 REALISTIC = {
     "learning_curve": lambda: learning_curve(CURVE, [1.1 * c for c in CURVE], 250, loss="l1"),
     "error_over_time": over_time,
+    "labels_are_missing": lambda: over_time(series=UNKNOWN, expected=LAST),
     "quarantine_reasons": lambda: quarantine_reasons({f"rule_{i} > 0": 800 - i for i in range(12)}, 10_000),
     "importance": lambda: importance({f"feature_{i}": 0.1 for i in range(10)}),
 }
@@ -49,6 +54,7 @@ EDGE = {
     "one_tree": lambda: learning_curve([1.0], [1.0], 1, loss="l2"),
     "no_partitions": lambda: error_over_time([], {}, [], metric="mae", unit=""),
     "one_partition": lambda: over_time(1, ["2031-01"]),
+    "no_label_at_all": lambda: over_time(2, [], series={}, partitions=MONTHS[-2:], expected=LAST),
     "no_broken_rules": lambda: quarantine_reasons({}, 0),
     "no_features": lambda: importance({}),
     "dollars": lambda: quarantine_reasons({r"code matches ^\d{2}$, fare $ > 0, \frac{": 3, "a_b^c": 1}, 10),
@@ -72,6 +78,7 @@ def test_rules_with_the_same_beginning_and_end_keep_a_bar_each():
     [
         (over_time, lambda: over_time(trained=["2018-12"])),
         (over_time, lambda: over_time(35)),
+        (over_time, lambda: over_time(expected=LAST)),
         (REALISTIC["learning_curve"], lambda: learning_curve(CURVE, [1.1 * c for c in CURVE], 25, loss="l1")),
         (REALISTIC["importance"], lambda: importance({f"feature_{i}": 0.1 + 0.1 * (i == 3) for i in range(10)})),
     ],

@@ -83,6 +83,15 @@ def test_what_killed_processes_left_is_removed_after_a_day(tmp_path):
     assert new.exists()
 
 
+def test_stored_partitions_are_told(tmp_path):
+    store = Store(root=str(tmp_path))
+    assert store.partitions(KEY) == []
+    for partition in ("2018-02", "2018-01"):
+        publish(store.stage(frame())[0].path, store.path(KEY, partition))
+    store.path(KEY, "2018-03", ".json").write_text("{}")
+    assert store.partitions(KEY) == ["2018-01", "2018-02"]
+
+
 def test_records_have_one_text_and_refuse_nan():
     assert canonical_json({"b": 1, "a": 2}) == canonical_json({"a": 2, "b": 1})
     assert record_version({"a": 1}) != record_version({"a": 2})
