@@ -62,7 +62,7 @@ class Decision:
     Args:
         action: `retrain`; `block`: it would be, but for broken data; `refresh`: only drift assets are to be run;
             `ignore`: nothing. `evidence.refreshes` are to be run whatever the action.
-        reasons: in words and numbers, the decisive first.
+        reasons: in words and numbers, those for the action first.
         evidence: what it rests on.
         key: of a `retrain`, the run key: SHA-256 of the evidence. None otherwise.
         plan: of a `retrain`, what to train. None otherwise.
@@ -135,14 +135,14 @@ def decide(
         last = next(t for t in reversed(trainings) if t in [answers[f.identity] for f in asks])
         cure = "re-execute its run" if last.outcome == "failed" else "new evidence will start another"
         told = f"answered by the training as of {last.as_of} ({last.outcome}): {cure}"
-        return Decision(quiet, (told, *why, *stale), evidence)
+        return Decision(quiet, (*stale, told, *why), evidence)
     if (running := next((t for t in trainings if t.outcome in ("running", "requested")), None)) is not None:
         told = f"a training as of {running.as_of} is under way"
-        return Decision(quiet, (told, *why, *stale), evidence)
+        return Decision(quiet, (*stale, told, *why), evidence)
     every = sorted(partitions, key=lambda p: p.window.start)
     newest = max((i for i, p in enumerate(every) if p.landed), default=None)
     if newest is None:
-        return Decision(quiet, ("no partition has landed", *why, *stale), evidence)
+        return Decision(quiet, (*stale, "no partition has landed", *why), evidence)
     history = every[: newest + 1]
     plan = make_plan(asks, history, trainings, rules.cause, rules.learning)
     broken = {p.key: list(p.defects) for p in history[-plan.window :] if p.defects}
@@ -152,7 +152,7 @@ def decide(
         told = f"broken data among the {plan.window} partitions to learn from ({listed}): repair and ingest them again"
         return Decision("block", (told, *against, *why, *stale), evidence, numbers={**numbers, "broken": broken})
     if against:
-        return Decision(quiet, (*against, *why, *stale), evidence, numbers=numbers)
+        return Decision(quiet, (*stale, *against, *why), evidence, numbers=numbers)
     return Decision("retrain", (*why, plan.why, *stale), evidence, evidence.key, plan, numbers)
 
 

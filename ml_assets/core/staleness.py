@@ -21,6 +21,9 @@ def staleness(observed: Observed, rules: StalenessRules, now: datetime) -> tuple
 
     - `unjudged`: content landed that no report covers.
     - `superseded`: a report is of other content, or of another champion.
+
+      Where the run failed that should have judged one of the last `retries` partitions before the newest, another
+      one is asked for whenever a partition lands; its findings are not the same any more.
     - `reference_outdated`: k of the last n partitions, in order of event time, drifted or broke their bound. Only
       present results against the live champion count, and only with a verdict: `not_enough_rows` is none.
     - `overdue`: of the partitions that the live champion answers, one after the last with a verdict has no report by
@@ -61,6 +64,8 @@ def _changed(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
 def _not_covered(
     observed: Observed, owed: Sequence[tuple[Partition, Tenure]], rules: StalenessRules, now: datetime
 ) -> Iterator[Finding]:
+    landed = [p.key for p in observed.in_order if p.landed]
+    tried_again = set(landed[-rules.retries - 1 : -1])
     for partition, tenure in owed:
         report = observed.newest_reports.get(partition.key)
         if not partition.landed or now < max(partition.at, tenure.at) + rules.grace:
@@ -72,15 +77,20 @@ def _not_covered(
         changed += ["champion"] if report and report.champion != tenure.bundle else []
         told = " and ".join(missing or changed)
         words = f"{told} landed that no report covers" if missing else f"{told} changed after the report"
+        run, ids, after = observed.failed_runs.get(partition.key), {"report": report.id} if report else {}, {}
+        if run is not None:
+            words, ids = f"{words}: run {run} failed", {**ids, "run": run}
+            # Else the key of the run that failed would be that of every other.
+            after = {"tried again after": landed[-1]} if partition.key in tried_again else {}
         yield Finding(
             reason="unjudged" if missing else "superseded",
             source="monitor",
             subject=partition.key,
             words=f"{partition.key}: {words}",
             champion=tenure.bundle,
-            versions=dict(partition.versions),
+            versions={**partition.versions, **after},
             numbers={"missing": missing, "changed": changed},
-            ids={"report": report.id} if report else {},
+            ids=ids,
         )
 
 
@@ -107,6 +117,8 @@ def _outdated(observed: Observed, rules: StalenessRules) -> Iterator[Finding]:
         what = "reports drifted" if source == "drift" else "partitions broke their bound"
         listed = ", ".join(_in_words(made) for _, made in bad)
         words = f"{len(bad)} of the last {len(counted)} {what} ({bound.k} are enough): {listed}"
+        if bound.n == 1:
+            words = f"{listed} {'drifted' if source == 'drift' else 'broke its bound'}"
         for partition, made in bad:
             yield Finding(
                 reason="reference_outdated",

@@ -38,6 +38,7 @@ class StalenessRules:
         after: time without a report after which the monitor is blind; None: never.
         empty: reports in a row with too few rows that make it blind.
         grace: time that a partition is given to be judged by itself before it is `unjudged` or `superseded`.
+        retries: partitions before the newest for which a failed drift run is asked for again when another lands.
     """
 
     drift: KOfN | None = KOfN(2, 3)
@@ -45,3 +46,4 @@ class StalenessRules:
     after: timedelta | None = timedelta(days=7)
     empty: int = 3
     grace: timedelta = timedelta(0)
+    retries: int = 3

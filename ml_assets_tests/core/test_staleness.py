@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from ml_assets.core.errors import ConfigError, EvidenceError
+from ml_assets.core.evidence import Evidence
 from ml_assets.core.observed import Observed, Partition, Realised, Report, Tenure, tenures
 from ml_assets.core.releases import GENESIS, Event
 from ml_assets.core.staleness import staleness
@@ -203,7 +204,7 @@ def test_findings_say_what_they_rest_on_in_words_numbers_and_ids():
     )  # fmt: skip
     assert drift.numbers == {"bad": 2, "of": 3, "k": 2, "n": 3}
     (broken,) = staleness(observed(ALL, JUDGED, [realised(4, broken=True)]), RULES, SOON)
-    assert "2020-04 (3.4 above 3.2 on 900 rows)" in broken.words
+    assert broken.words == "2020-04 (3.4 above 3.2 on 900 rows) broke its bound"
     _, overdue = staleness(observed(ALL, JUDGED[:3], failed={"2020-04": "r17"}), RULES, LATE)
     assert overdue.words == "2020-04: no report with a verdict by 2020-05-09 00:00 UTC: run r17 failed"
     assert overdue.ids == {"run": "r17"}
@@ -213,6 +214,19 @@ def test_findings_say_what_they_rest_on_in_words_numbers_and_ids():
     assert "3 reports in a row had too few rows" in empty[-1].words
     (changed,) = staleness(observed(ALL[:3], JUDGED[:3], champions=(A, B)), RULES, landing(3))
     assert changed.words == "2020-03: champion changed after the report"
+
+
+def test_a_failed_run_is_asked_for_again_when_a_partition_lands_and_not_before():
+    def keys(last: int, failed, **rules):
+        known = observed(ALL[:last], JUDGED[:1], failed={f"2020-0{m}": f"r{m}" for m in failed})
+        return Evidence.of(staleness(known, replace(RULES, after=None, **rules), LATE)).refreshes
+
+    new, after_failure = keys(2, []), keys(2, [2])
+    assert new == after_failure, "a failing run is not a storm"
+    assert keys(3, [2])["2020-02"] != new["2020-02"] == keys(3, [])["2020-02"]
+    assert keys(4, [2])["2020-02"] not in (keys(3, [2])["2020-02"], new["2020-02"])
+    assert keys(4, [2, 3], retries=1)["2020-02"] == new["2020-02"], "not for old ones"
+    assert keys(4, [2, 3], retries=1)["2020-03"] != keys(4, [2])["2020-03"]
 
 
 def test_what_does_not_depend_on_the_clock_stays_the_same_finding():
