@@ -4,6 +4,7 @@ A resource fills them from Dagster's event log and the ledger; what follows from
 `retraining`. Event times are naive, in the table's own clock; times at which something happened here are aware.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -135,8 +136,8 @@ class Observed:
     failed_runs: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        keys = [p.key for p in self.partitions]
-        wrong = [f"partition {k}: {keys.count(k)} times" for k in dict.fromkeys(keys) if keys.count(k) > 1]
+        times = Counter(p.key for p in self.partitions)
+        wrong = [f"partition {key}: {n} times" for key, n in times.items() if n > 1]
         happened = [(f"partition {p.key}", p.at) for p in self.partitions]
         happened += [(f"report of {r.partition}", r.at) for r in self.reports]
         happened += [(f"realised error of {r.partition}", r.at) for r in self.realised]

@@ -129,8 +129,15 @@ def _outdated(observed: Observed, rules: StalenessRules) -> Iterator[Finding]:
                 versions=dict(made.versions),
                 numbers={"bad": len(bad), "of": len(counted), "k": bound.k, "n": bound.n, **_numbers(made)},
                 ids={"report": made.id},
-                abrupt=made.abrupt,
+                abrupt=made.abrupt or _drifted_abruptly(observed, partition, live),
             )
+
+
+def _drifted_abruptly(observed: Observed, partition: Partition, live: Tenure) -> bool:
+    """Whether a single report says so: too little to retrain for, enough to say what to learn from."""
+    report = observed.newest_reports.get(partition.key)
+    current = report is not None and is_current(report, partition, live)
+    return report is not None and current and report.verdict == "drifted" and report.abrupt
 
 
 def _is_bad(made: Report | Realised) -> bool:

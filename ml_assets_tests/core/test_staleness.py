@@ -204,6 +204,10 @@ def test_findings_say_what_they_rest_on_in_words_numbers_and_ids():
     )  # fmt: skip
     assert drift.numbers == {"bad": 2, "of": 3, "k": 2, "n": 3}
     (broken,) = staleness(observed(ALL, JUDGED, [realised(4, broken=True)]), RULES, SOON)
+    assert not broken.abrupt
+    shifted = [*JUDGED[:3], report(4, D, abrupt=True)]
+    (broken,) = staleness(observed(ALL, shifted, [realised(4, broken=True)]), RULES, SOON)
+    assert broken.abrupt, "as the drift report of the same partition says"
     assert broken.words == "2020-04 (3.4 above 3.2 on 900 rows) broke its bound"
     _, overdue = staleness(observed(ALL, JUDGED[:3], failed={"2020-04": "r17"}), RULES, LATE)
     assert overdue.words == "2020-04: no report with a verdict by 2020-05-09 00:00 UTC: run r17 failed"
