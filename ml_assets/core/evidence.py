@@ -35,7 +35,7 @@ class Finding:
         source: who says so.
         subject: the partition, the instant of the schedule, or the id of a person's request.
         words: the same in words and numbers, free of the present time.
-        champion: the bundle it is about; None before the first release.
+        champion: the bundle it is about, or that was live; None before the first release.
         versions: noun -> data version that it rests on.
         numbers: what the words are made of, JSON-able.
         ids: where its grounds are found: reports, runs.
@@ -59,8 +59,12 @@ class Finding:
 
     @property
     def identity(self) -> str:
-        """SHA-256 of its content: the same finding on the same data and champion, whoever reports it and when."""
-        told = [self.reason, self.source, self.subject, self.champion, dict(self.versions)]
+        """SHA-256 of its content: the same finding on the same data and champion, whoever reports it and when.
+
+        A tick or a request is the same whichever champion is live: what it led to would else ask for it again.
+        """
+        about = None if self.reason in ("scheduled", "asked") else self.champion
+        told = [self.reason, self.source, self.subject, about, dict(self.versions)]
         return sha256_of({"finding": told})
 
     def to_json(self) -> dict[str, Any]:
