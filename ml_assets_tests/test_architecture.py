@@ -99,6 +99,12 @@ def test_no_module_is_an_orphan():
     entries = {"ml_assets.definitions", "ml_assets.cli"}
     asked_by_tests = {
         "ml_assets.core.simulation.truth",  # what a detector should find in simulated trips
+        "ml_assets.config.retraining",  # a section that PipelineConfig refuses until its sensor is there
+        "ml_assets.core.causes",  # what schedule, person and empty registry ask the retraining policy for
+        "ml_assets.core.backtest_report",  # what the asset retraining_backtest will show
+        "ml_assets.core.attribution",  # what a retraining was worth, once the replaced champion keeps scoring
+        "ml_assets.core.staleness",  # what the retraining sensor will ask each tick
+        "ml_assets.core.retraining",  # what it decides with
         "ml_assets.core.requests",  # rules of rows that arrive one by one, from the same model as those of partitions
     }
     assert orphans <= entries | asked_by_tests, orphans

@@ -1,0 +1,74 @@
+"""The section `monitoring` of a pipeline: when a partition counts as drifted, and when its error as too high."""
+
+from datetime import timedelta
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from ml_assets.config.durations import length
+
+
+class Drift(BaseModel):
+    """How partitions are compared with what the champion was trained on."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    false_alarm_rate: float = Field(
+        default=0.01,
+        gt=0,
+        lt=0.5,
+        description="Share of partitions without drift that are called drifted all the same; thresholds are calibrated "
+        "to it on the champion's training window.",
+    )
+    false_discovery_rate: float = Field(
+        default=0.05,
+        gt=0,
+        lt=0.5,
+        description="Among the features of a report that are called drifted, the expected share that are not.",
+    )
+    min_rows: int = Field(
+        default=200, ge=1, description="Rows of a partition below which it is not judged: not_enough_rows."
+    )
+    domain_classifier: bool = Field(
+        default=False,
+        description="Whether a classifier that tells the partition from the reference is fitted too: it sees drift of "
+        "several features together, and costs a training.",
+    )
+
+
+class Performance(BaseModel):
+    """What the realised error may be."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    tolerance: float = Field(
+        default=0.1,
+        ge=0,
+        description="Share of the error promised at promotion by which the realised one may be worse; its bound is "
+        "broken where it surely is.",
+    )
+    min_labels: int = Field(default=200, ge=1, description="Rows with a mature label below which no bound is broken.")
+
+
+class Monitoring(BaseModel):
+    """Drift and performance monitoring (level 2)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    drift: Drift = Field(default_factory=Drift, description="When a partition counts as drifted.")
+    performance: Performance = Field(default_factory=Performance, description="When the realised error is too high.")
+    grace: str = Field(
+        default="15m",
+        description="Time, as 15m or 1h, in which the automation is expected to judge what landed; after it the "
+        "retraining sensor runs the drift asset itself.",
+    )
+
+    @field_validator("grace")
+    @classmethod
+    def _a_duration(cls, value: str) -> str:
+        length(value, "monitoring.grace")
+        return value
+
+    @property
+    def grace_length(self) -> timedelta:
+        """The grace as a length of time."""
+        return length(self.grace, "monitoring.grace")

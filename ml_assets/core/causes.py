@@ -1,0 +1,52 @@
+"""Findings that no monitor makes: the schedule's, a person's, and that there is no champion yet.
+
+They go through `retraining.decide` like any other evidence.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from ml_assets.core.evidence import Finding
+from ml_assets.core.observed import Partition
+
+
+def scheduled(tick: datetime, cron: str, champion: str | None) -> Finding:
+    """The schedule asks.
+
+    Args:
+        tick: the instant that the schedule names, not that at which it was looked at; aware.
+        cron: the schedule.
+        champion: the live bundle.
+    """
+    words = f"schedule {cron} of {tick:%Y-%m-%d %H:%M %Z}"
+    return Finding("scheduled", "clock", tick.isoformat(), words, champion, numbers={"cron": cron})
+
+
+def asked(request: str, by: str, why: str, champion: str | None) -> Finding:
+    """A person asks.
+
+    Args:
+        request: an id: the same request is answered once.
+        by: who.
+        why: in their words.
+        champion: the live bundle.
+    """
+    return Finding("asked", "person", request, f"{by} asks: {why}", champion, numbers={"by": by, "why": why})
+
+
+def first(partitions: Sequence[Partition], champion: str | None, window: int) -> tuple[Finding, ...]:
+    """That nothing answers yet and a learning window has landed; empty otherwise.
+
+    It rests on the newest partition, so that each that lands after a rejected first model is new evidence.
+
+    Args:
+        partitions: in any order.
+        champion: the live bundle.
+        window: partitions to learn from.
+    """
+    landed = sorted((p for p in partitions if p.landed), key=lambda p: p.window.start)
+    if champion is not None or len(landed) < window:
+        return ()
+    newest = landed[-1]
+    words = f"no champion yet, and {len(landed)} partitions have landed ({window} are learnt from)"
+    return (Finding("first", "registry", newest.key, words, versions=dict(newest.versions)),)
