@@ -13,6 +13,7 @@ and the cure, and collects all mismatches before it is raised.
     ├── TrainingError            nothing can be learnt from this training set
     ├── BundleError              a model bundle is missing, damaged or of another format
     │   └── ScoringError         a frame that this bundle can't score
+    ├── ProfileError             a reference profile is damaged, or a frame or profile does not fit it
     ├── VersioningError          DVC can't keep a training partition, or bring it back
     └── LedgerError              the ledger refuses an event, or its chain is broken
         ├── LedgerConflict       another writer was first
@@ -93,6 +94,10 @@ class BundleError(MLAssetsError):
 
 class ScoringError(BundleError):
     """A frame that this bundle can't score."""
+
+
+class ProfileError(MLAssetsError):
+    """A reference profile is damaged, or a frame or another profile does not fit it."""
 
 
 class VersioningError(MLAssetsError):
