@@ -129,22 +129,24 @@ def _weights(found: Sequence[ColumnDrift], importances: Mapping[str, float], pol
 
 
 def _evidence(columns: Sequence[ColumnDrift], policy: DriftPolicy) -> list[float]:
-    """P-values, not smaller than what keeps a column below the least importance from deciding alone.
+    """P-values, of features below the least importance not so small that one of them could decide alone.
 
     A column of weight w and p-value p pulls like w / p, and 1 / false_alarm_rate decides.
     """
     features = [c.weight for c in columns if c.role == "feature"]
     least = policy.min_importance * sum(features) / max(len(features), 1)
-    return [max(c.p, least * policy.false_alarm_rate) if c.role == "feature" else c.p for c in columns]
+    at_least = least * policy.false_alarm_rate
+    return [max(c.p, at_least) if c.role == "feature" and c.weight < least else c.p for c in columns]
 
 
 def _drivers(columns: Sequence[ColumnDrift], evidence: Sequence[float], policy: DriftPolicy) -> tuple[str, ...]:
-    pulls = {c.name: c.weight / p for c, p in zip(columns, evidence, strict=True)}
+    pulls = {c.name: c.weight / max(p, _SMALLEST) for c, p in zip(columns, evidence, strict=True)}
     strong = [name for name, pull in pulls.items() if pull * policy.false_alarm_rate >= _PULL]
     strong = strong or [max(pulls, key=lambda name: pulls[name])]
     return tuple(sorted(strong, key=lambda name: -pulls[name]))
 
 
+_SMALLEST = 1e-300
 _PULL = 0.5
 """Half of what decides: a column that pulls so much is named as a reason."""
 
