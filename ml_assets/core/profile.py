@@ -161,7 +161,7 @@ def profile_of(rows: pl.DataFrame, columns: Sequence[Column], partition: pl.Seri
     parts = rows.select(names).with_columns(partition.alias(_KEY)).partition_by(_KEY, as_dict=True, include_key=False)
     keyed = {str(key): frame for (key,), frame in parts.items()}
     keys = tuple(sorted(keyed))
-    return Profile(keys, tuple(_stacked([count(keyed[k][b.name], b) for k in keys]) for b in bins))
+    return Profile(keys, tuple(_stacked([count(keyed[k].lazy(), b) for k in keys]) for b in bins))
 
 
 _KEY = "partition of the row"
@@ -179,7 +179,7 @@ def count_partition(frame: pl.LazyFrame, bins: Sequence[Bins], partition: str) -
         ProfileError: columns are missing or of another type; lists all.
     """
     require_columns(frame.collect_schema(), [b.column for b in bins])
-    counted = (count(frame.select(b.name).collect(engine="streaming")[b.name], b) for b in bins)
+    counted = (count(frame, b) for b in bins)
     return Profile((partition,), tuple(counted))
 
 

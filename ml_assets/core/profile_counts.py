@@ -3,6 +3,7 @@
 Counts are whole numbers, so that those of parts add up to those of the whole, exactly and in any order.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Self
@@ -10,6 +11,7 @@ from typing import Any, Self
 import numpy as np
 import polars as pl
 
+from ml_assets.core.places import Places
 from ml_assets.core.profile_bins import Bins, Counts, Floats
 
 UNIT_IN_DEVIATIONS = 2.0**-20
@@ -90,45 +92,60 @@ class ColumnCounts:
         return cls(bins, **read)
 
 
+_PART_ROWS = 65_536
 _ARRAYS = ("cells", "unseen", "apart", "beyond")
 
 
-def count(values: pl.Series, bins: Bins) -> ColumnCounts:
-    """The counts of one partition's rows, whose column has the type that `require_columns` asks for.
+def count(frame: pl.LazyFrame, bins: Bins) -> ColumnCounts:
+    """The counts of one partition's rows.
 
-    A column of numbers is sorted once, which is all that it costs.
+    Args:
+        frame: with the column, of the type that `require_columns` asks for; only this column is read.
+        bins: of the column.
     """
-    return _categories(values, bins) if bins.column.kind == "category" else _numbers(values, bins)
+    return _categories(frame, bins) if bins.column.kind == "category" else _numbers(frame, bins)
 
 
-def _categories(values: pl.Series, bins: Bins) -> ColumnCounts:
-    found = values.rename("value").value_counts(name="rows")
+def _categories(frame: pl.LazyFrame, bins: Bins) -> ColumnCounts:
+    found = frame.group_by(pl.col(bins.name).alias("value")).agg(rows=pl.len()).collect(engine="streaming")
     rows = dict(zip(found["value"].to_list(), found["rows"].to_list(), strict=True))
     nulls = rows.pop(None, 0)
     cells = [rows.pop(value, 0) for value in bins.values]
     return _one(bins, cells, [sum(rows.values())], [nulls, 0, 0], [0, 0])
 
 
-def _numbers(values: pl.Series, bins: Bins) -> ColumnCounts:
-    numbers = values.cast(pl.Float64)
+def _numbers(frame: pl.LazyFrame, bins: Bins) -> ColumnCounts:
+    numbers = frame.select(pl.col(bins.name).cast(pl.Float64)).collect(engine="streaming")[bins.name]
     nulls, nans = numbers.null_count(), int(numbers.is_nan().sum())
-    ordered: Floats = np.sort(numbers.to_numpy())[: len(numbers) - nulls - nans]
-    first, last = np.searchsorted(ordered, -np.inf, "right"), np.searchsorted(ordered, np.inf, "left")
-    apart = [nulls, nans, ordered.size - int(last - first)]
-    ordered = ordered[first:last]
-    at_or_below = np.searchsorted(ordered, bins.points, "right")
-    below = np.searchsorted(ordered, bins.points, "left")
+    infinite = 0
+    low, high = float(bins.points[0]), float(bins.points[-1])
+    ordered = np.zeros(2 * bins.cells + 1, dtype=np.int64)
+    beyond = [0, 0]
+    places = Places.of(bins.points, len(numbers))
+    for part in _parts(numbers):
+        rows = part[~np.isnan(part)] if nulls + nans else part
+        finite = np.isfinite(rows)
+        if not finite.all():
+            infinite += int((~finite).sum())
+            rows = rows[finite]
+        ordered += np.bincount(places.places(rows), minlength=ordered.size)
+        if rows.size and (rows.min() < low or rows.max() > high):
+            beyond[0] += _units(low - rows[rows < low], bins.deviation)
+            beyond[1] += _units(rows[rows > high] - high, bins.deviation)
+    points, gaps = ordered[1::2], ordered[::2]
     if bins.edges:
-        cells = np.diff(at_or_below, prepend=below[0])
-        unseen = np.array([below[0], ordered.size - at_or_below[-1]])
-    else:
-        cells = at_or_below - below
-        unseen = np.r_[below, ordered.size] - np.r_[0, at_or_below]
-    beyond = [
-        _units(bins.points[0] - ordered[: below[0]], bins.deviation),
-        _units(ordered[at_or_below[-1] :] - bins.points[-1], bins.deviation),
-    ]
-    return _one(bins, cells, unseen, apart, beyond)
+        # Rows at an edge belong to the interval before it; before the first edge there is none.
+        points = points + np.r_[0, gaps[1:-1]]
+        gaps = gaps[[0, -1]]
+    return _one(bins, points, gaps, [nulls, nans, infinite], beyond)
+
+
+def _parts(values: pl.Series) -> Iterator[Floats]:
+    """Pieces that stay in the processor's cache while they are worked on, null as NaN."""
+    for chunk in values.get_chunks():
+        numbers = chunk.to_numpy()
+        for start in range(0, numbers.size, _PART_ROWS):
+            yield numbers[start : start + _PART_ROWS]
 
 
 def _units(distances: Floats, deviation: float) -> int:

@@ -197,3 +197,14 @@ def test_what_is_refused(profile):
     record["columns"][0]["cells"][0].pop()
     with pytest.raises(ProfileError, match="ValueError"):
         Profile.from_json(record)
+
+
+def test_large_partitions_are_counted_as_their_small_parts():
+    frame = trips(300_000, seed=5).with_columns(
+        pl.when(pl.col("hour") == 7).then(None).otherwise("miles").alias("miles")
+    )
+    parts = [count_partition(frame[i : i + 30_000].lazy(), WIDE, "x") for i in range(0, 300_000, 30_000)]
+    whole = parts[0]
+    for part in parts[1:]:
+        whole = whole.merged(part)
+    assert whole.to_bytes() == count_partition(frame.lazy(), WIDE, "x").to_bytes()
