@@ -6,13 +6,14 @@ told from the others, such as its month, hides what else has changed: sample wit
 Revisiting classifier two-sample tests.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from ml_assets.core.between_partitions import surprise
+from ml_assets.core.between_partitions import ScoreModel
 from ml_assets.core.errors import ProfileError
 from ml_assets.core.measures import Floats
 from ml_assets.core.profile_sample import ORDER, PARTITION, Sample
@@ -76,18 +77,21 @@ def domain_shift(reference: Sample, current: Sample) -> DomainShift | None:
     past = []
     for key in sorted(counts[PARTITION].to_list()):
         of_it = pl.col(PARTITION) == key
-        past.append(_told(reference, reference.rows.filter(of_it), reference.rows.filter(~of_it)))
+        past.append(_told(reference, reference.rows.filter(of_it), reference.rows.filter(~of_it))[:2])
     found, variance, telling = _told(reference, now, reference.rows)
     half = _NORMAL_95 * float(np.sqrt(variance))
     return DomainShift(
         auc=found,
         chance=(0.5 - half, 0.5 + half),
-        p=surprise(
-            found, variance, np.array([p[0] for p in past]), np.array([p[1] for p in past]), only_larger=True
-        ) if past else 1.0,
+        p=_p(found, variance, past) if past else 1.0,
         rows=now.height,
         telling=telling,
     )  # fmt: skip
+
+
+def _p(found: float, variance: float, past: Sequence[tuple[float, float]]) -> float:
+    areas, variances = np.array(past).T
+    return ScoreModel(variance, areas, variances, only_larger=True).p(found)
 
 
 def _told(reference: Sample, ones: pl.DataFrame, zeros: pl.DataFrame) -> tuple[float, float, dict[str, float]]:

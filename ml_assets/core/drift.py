@@ -13,8 +13,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
-from ml_assets.core.drift_column import ColumnDrift, column_drift
+from ml_assets.core.between_partitions import UNKNOWN, share_with_seasons
+from ml_assets.core.drift_column import ColumnDrift, Comparison
 from ml_assets.core.drift_policy import DriftPolicy
+from ml_assets.core.drift_signals import seasons_in
 from ml_assets.core.errors import ProfileError
 from ml_assets.core.evidence import combined, discoveries
 from ml_assets.core.profile import REST, Profile
@@ -38,6 +40,7 @@ class DriftReport:
         columns: all that were compared, in the profile's order.
         partitions_compared: partitions of the reference whose differences the thresholds allow for; with fewer than
             three they allow for chance alone.
+        seasonal: share of the tests in which the reference's partitions differ by more than chance, 0 to 1.
         policy: what it was judged by.
     """
 
@@ -49,6 +52,7 @@ class DriftReport:
     drivers: tuple[str, ...]
     columns: tuple[ColumnDrift, ...]
     partitions_compared: int
+    seasonal: float
     policy: DriftPolicy
 
     @property
@@ -89,12 +93,14 @@ def judge(
     kept = [i for i, key in enumerate(reference.partitions) if key != REST]
     compared = sum(reference.rows[reference.partitions[i]] >= policy.min_rows for i in kept)
     if rows < policy.min_rows:
-        return DriftReport(partition, rows, "not_enough_rows", None, None, (), (), compared, policy)
-    found = [
-        column_drift(reference.column(c.name), c, rate=policy.false_alarm_rate, min_rows=policy.min_rows)
+        return DriftReport(partition, rows, "not_enough_rows", None, None, (), (), compared, UNKNOWN, policy)
+    pairs = [
+        Comparison.of(reference.column(c.name), c, policy.min_rows)
         for c in current.columns
         if c.rows[0] >= policy.min_rows
     ]
+    seasonal = share_with_seasons([one for pair in pairs for one in seasons_in(pair.signals)])
+    found = [pair.drift(policy.false_alarm_rate, seasonal) for pair in pairs]
     weights = _weights(found, importances, policy)
     adjusted = discoveries([c.p for c in found])
     columns = tuple(
@@ -113,6 +119,7 @@ def judge(
         drivers=_drivers(columns, evidence, policy) if drifted else (),
         columns=columns,
         partitions_compared=compared,
+        seasonal=seasonal,
         policy=policy,
     )
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -16,10 +16,10 @@ from ml_assets.core.distances import (
     wasserstein,
 )
 from ml_assets.core.drift_cells import grouped
-from ml_assets.core.drift_signals import WEIGHTS, signals
+from ml_assets.core.drift_signals import WEIGHTS, Signal, signals
 from ml_assets.core.evidence import combined
 from ml_assets.core.features import Kind
-from ml_assets.core.profile_bins import Role
+from ml_assets.core.profile_bins import Counts, Role
 from ml_assets.core.profile_counts import ColumnCounts
 
 
@@ -80,49 +80,85 @@ class ColumnDrift:
         return {**record, "missing": list(self.missing), "signals": dict(self.signals)}
 
 
-def column_drift(reference: ColumnCounts, current: ColumnCounts, *, rate: float, min_rows: int) -> ColumnDrift:
-    """Compare a column of one partition with the reference.
+@dataclass(frozen=True)
+class Comparison:
+    """A column of one partition beside the reference, before it is known how much seasons there are in the table.
 
     Args:
-        reference: all of its partitions; those with fewer rows than `min_rows` count, but are not compared one by one.
+        whole: the reference as one partition.
         current: the partition, at least one row.
-        rate: false-alarm rate of the threshold.
-        min_rows: fewest rows of a partition that says something.
+        reference_cells: rows of the reference in the cells of the distance, `[cells]`.
+        current_cells: rows of the partition in these, `[cells]`.
+        distance: Jensen-Shannon distance of the two.
+        model: of distances without drift.
+        signals: the tests.
     """
-    whole, rows = reference.total(), int(current.rows[0])
-    large = reference.rows >= min_rows
-    apart = reference.rows_of(large) if large.any() else whole
-    (past, all_past, [now]), _ = grouped(reference, [apart, whole, current], min(rows, int(apart.rows.min())))
-    distance = float(jensen_shannon(all_past[0], now))
-    model = _model(past, all_past[0], rows)
-    found = signals(apart, current, distance, model)
-    weights = WEIGHTS[reference.bins.column.kind]
-    number = reference.bins.column.kind == "number" and current.ordered.any()
-    if number:
-        statistic, test_p = kolmogorov_smirnov(whole, current)
-        moved = wasserstein(whole, current)
-    else:
-        value, _, test_p = chi_square(all_past[0], now)
-        statistic, moved = Bounded(value, 0.0), None
-    deviation = reference.bins.deviation
-    return ColumnDrift(
-        name=reference.name,
-        role=reference.bins.column.role,
-        kind=reference.bins.column.kind,
-        rows=rows,
-        distance=distance,
-        threshold=model.threshold(rate) if model.degrees else 0.0,
-        psi=population_stability_index(all_past[0], now),
-        test="ks" if number else "chi2",
-        statistic=statistic,
-        test_p=test_p,
-        wasserstein=moved,
-        wasserstein_deviations=moved.value / deviation if moved is not None and deviation else None,
-        missing=(float(whole.missing[0] / whole.rows[0]), float(current.missing[0] / rows)),
-        unseen=float(current.unseen.sum() / rows),
-        signals=found,
-        p=combined(list(found.values()), [weights[name] for name in found]) if found else 1.0,
-    )
+
+    whole: ColumnCounts
+    current: ColumnCounts
+    reference_cells: Counts
+    current_cells: Counts
+    distance: float
+    model: DistanceModel
+    signals: Mapping[str, Signal]
+
+    @classmethod
+    def of(cls, reference: ColumnCounts, current: ColumnCounts, min_rows: int) -> Self:
+        """Compare a column.
+
+        Args:
+            reference: all of its partitions; those with fewer rows than `min_rows` count, but are not compared one by
+                one.
+            current: the partition, at least one row.
+            min_rows: fewest rows of a partition that says something.
+        """
+        whole, rows = reference.total(), int(current.rows[0])
+        large = reference.rows >= min_rows
+        apart = reference.rows_of(large) if large.any() else whole
+        (past, [before], [now]), _ = grouped(reference, [apart, whole, current], min(rows, int(apart.rows.min())))
+        distance = float(jensen_shannon(before, now))
+        model = _model(past, before, rows)
+        return cls(whole, current, before, now, distance, model, signals(apart, current, distance, model))
+
+    def drift(self, rate: float, seasonal: float) -> ColumnDrift:
+        """What came of it.
+
+        Args:
+            rate: false-alarm rate of the threshold.
+            seasonal: prior probability that a test of this table has seasons.
+        """
+        column, deviation = self.whole.bins.column, self.whole.bins.deviation
+        number = column.kind == "number" and self.current.ordered.any()
+        if number:
+            statistic, test_p = kolmogorov_smirnov(self.whole, self.current)
+            moved = wasserstein(self.whole, self.current)
+        else:
+            value, _, test_p = chi_square(self.reference_cells, self.current_cells)
+            statistic, moved = Bounded(value, 0.0), None
+        found = {name: signal.p(seasonal) for name, signal in self.signals.items()}
+        weights = WEIGHTS[column.kind]
+        return ColumnDrift(
+            name=column.name,
+            role=column.role,
+            kind=column.kind,
+            rows=int(self.current.rows[0]),
+            distance=self.distance,
+            threshold=self.model.threshold(rate, seasonal) if self.model.degrees else 0.0,
+            psi=population_stability_index(self.reference_cells, self.current_cells),
+            test="ks" if number else "chi2",
+            statistic=statistic,
+            test_p=test_p,
+            wasserstein=moved,
+            wasserstein_deviations=moved.value / deviation if moved is not None and deviation else None,
+            missing=(_share(self.whole.missing, self.whole), _share(self.current.missing, self.current)),
+            unseen=_share(self.current.unseen.sum(axis=1), self.current),
+            signals=found,
+            p=combined(list(found.values()), [weights[name] for name in found]) if found else 1.0,
+        )
+
+
+def _share(some: Counts, of: ColumnCounts) -> float:
+    return float(some[0] / of.rows[0])
 
 
 def _model(past: Any, whole: Any, rows: int) -> DistanceModel:

@@ -18,6 +18,8 @@ FEWEST_REPORTS = 4
 """Fewer can't tell a step from a slope."""
 MOST_REPORTS = 8
 """What is further back does not count."""
+LEAST_MAGNITUDE = 1.0
+"""Of an abrupt change: less than this, chance and seasons explain of columns one by one; there is no step to see."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ def onset(reports: Sequence[Judged]) -> Onset:
     """How the present drift came about.
 
     A step between two levels and a straight slope are fitted to the magnitudes of the last partitions; what leaves
-    the smaller sum of squares is believed.
+    the smaller sum of squares is believed. A drift of less than `LEAST_MAGNITUDE` is gradual.
 
     Args:
         reports: against the same champion, the newest last; those that judged nothing are passed over.
@@ -63,7 +65,8 @@ def onset(reports: Sequence[Judged]) -> Onset:
         return "unknown"
     magnitudes = np.array([r.magnitude for r in told], dtype=np.float64)
     step = min(_around_mean(magnitudes[:i]) + _around_mean(magnitudes[i:]) for i in range(1, magnitudes.size))
-    return "abrupt" if step <= _around_slope(magnitudes) else "gradual"
+    seen = magnitudes[-1] >= LEAST_MAGNITUDE
+    return "abrupt" if seen and step <= _around_slope(magnitudes) else "gradual"
 
 
 def _around_mean(values: Floats) -> float:

@@ -5,24 +5,37 @@ but shifts. So there are several, and `WEIGHTS` says how much of the false-alarm
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
-from ml_assets.core.between_partitions import DistanceModel, surprise
+from ml_assets.core.between_partitions import DistanceModel, ScoreModel
 from ml_assets.core.features import Kind
 from ml_assets.core.profile_bins import Counts, Floats
 from ml_assets.core.profile_counts import ColumnCounts
 
 WEIGHTS: Mapping[Kind, Mapping[str, float]] = {
-    "number": {"location": 0.7, "spread": 0.1, "distance": 0.2, "missing": 0.1, "unseen": 0.1, "infinite": 0.1},
+    "number": {"location": 0.85, "spread": 0.05, "distance": 0.1, "missing": 0.05, "unseen": 0.05, "infinite": 0.05},
     "category": {"distance": 0.8, "missing": 0.1, "unseen": 0.1},
 }
 """Share of the evidence of each test; a test that says nothing of a column (no row was ever missing) leaves its share
 to the others. Most is on the mean rank, which moves with what happens most: the same, a little more or less of it."""
 
 
-def signals(reference: ColumnCounts, current: ColumnCounts, distance: float, model: DistanceModel) -> dict[str, float]:
-    """Test -> p-value, of the tests that can say something.
+@dataclass(frozen=True)
+class Signal:
+    """One test of a column: what was found, and what is to be expected without drift."""
+
+    found: float
+    model: ScoreModel | DistanceModel
+
+    def p(self, seasonal: float) -> float:
+        """Its p-value; `seasonal`: prior probability of seasons."""
+        return self.model.p(self.found, seasonal)
+
+
+def signals(reference: ColumnCounts, current: ColumnCounts, distance: float, model: DistanceModel) -> dict[str, Signal]:
+    """The tests that can say something, by name.
 
     Args:
         reference: partitions to compare with, at least one.
@@ -30,9 +43,7 @@ def signals(reference: ColumnCounts, current: ColumnCounts, distance: float, mod
         distance: its Jensen-Shannon distance.
         model: of distances without drift.
     """
-    found = {}
-    if model.degrees:
-        found["distance"] = model.p(distance)
+    found = {"distance": Signal(distance, model)} if model.degrees else {}
     if reference.bins.column.kind == "number":
         found.update(_scores(reference, current))
     seen = reference.cells.sum(axis=0)
@@ -49,7 +60,16 @@ def signals(reference: ColumnCounts, current: ColumnCounts, distance: float, mod
     return found
 
 
-def _scores(reference: ColumnCounts, current: ColumnCounts) -> dict[str, float]:
+def seasons_in(found: Mapping[str, Signal]) -> list[float]:
+    """What the tests of a column say of seasons, as logarithms of Bayes factors.
+
+    Without those of shares: that no row was ever missing says nothing of seasons elsewhere.
+    """
+    told = [found[name].model.seasons for name in ("distance", "location", "spread") if name in found]
+    return [one for one in told if one is not None]
+
+
+def _scores(reference: ColumnCounts, current: ColumnCounts) -> dict[str, Signal]:
     """Mean normal score of the ranks (van der Waerden 1952), and of their squares, uncorrelated with it."""
     from scipy.special import ndtri
 
@@ -63,11 +83,10 @@ def _scores(reference: ColumnCounts, current: ColumnCounts) -> dict[str, float]:
     spread = None if location is None else location**2
     if location is not None and spread is not None:
         spread = _standardised(spread - float(shares @ (location * spread)) * location, shares)
-    filled = past.sum(axis=1) > 0
-    past = past[filled]
+    past = past[past.sum(axis=1) > 0]
     rows_each = past.sum(axis=1)
     return {
-        name: surprise(float(now @ score) / now.sum(), 1 / now.sum(), past @ score / rows_each, 1 / rows_each)
+        name: Signal(float(now @ score) / now.sum(), ScoreModel(1 / now.sum(), past @ score / rows_each, 1 / rows_each))
         for name, score in (("location", location), ("spread", spread))
         if score is not None
     }
@@ -82,12 +101,12 @@ def _standardised(score: Floats, shares: Floats) -> Floats | None:
 _NOTHING = 1e-9
 
 
-def _of_shares(past: Counts, past_rows: Counts, now: int, rows: int, *, only_larger: bool) -> float:
+def _of_shares(past: Counts, past_rows: Counts, now: int, rows: int, *, only_larger: bool) -> Signal:
     """Shares on a scale on which chance is the same for all of them, also where hardly any (Anscombe 1948)."""
     filled = past_rows > 0
     angles = _angle(past[filled], past_rows[filled])
     here = float(_angle(np.array(now), np.array(rows)))
-    return surprise(here, 1 / rows, angles, 1 / past_rows[filled], only_larger=only_larger)
+    return Signal(here, ScoreModel(1 / rows, angles, 1 / past_rows[filled], only_larger))
 
 
 def _angle(count: Counts, rows: Counts) -> Floats:

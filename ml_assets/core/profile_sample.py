@@ -18,7 +18,7 @@ from ml_assets.core.stable_hash import mixed, salt
 FILE = "reference_sample.json"
 """Its name in a bundle."""
 MOST_ROWS = 2000
-"""About as many bytes of JSON as a profile has, with 15 columns."""
+"""Some 170 of each month of a year; about 250 kB of JSON with 13 columns."""
 PARTITION, ORDER = "partition of the row", "order of the row"
 
 

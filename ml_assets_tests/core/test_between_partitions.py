@@ -5,7 +5,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ml_assets.core.between_partitions import DistanceModel, surprise
+from ml_assets.core.between_partitions import DistanceModel, ScoreModel, share_with_seasons
+
+
+def surprise(value, variance, past, past_variances, **options):
+    return ScoreModel(variance, past, past_variances, **options).p(value)
 
 
 def false_alarms(between, rate, draws=3000, partitions=12):
@@ -93,3 +97,21 @@ def test_more_rows_lower_the_threshold_unless_seasons_hold_it_up():
     calm, seasonal = distances(0), distances(500)
     assert model(calm, size=250.0).threshold(0.01) == pytest.approx(2 * model(calm).threshold(0.01), rel=0.15)
     assert model(seasonal, size=4000.0).threshold(0.01) > 0.9 * model(seasonal).threshold(0.01)
+
+
+def test_tables_say_together_whether_they_have_seasons():
+    rng = np.random.default_rng(5)
+    calm, seasonal = (
+        [ScoreModel(1.0, between * rng.standard_normal(12), np.ones(12)).seasons for _ in range(20)]
+        for between in (1, 4)
+    )
+    assert share_with_seasons(calm) < 0.15 < 0.4 < share_with_seasons(calm + seasonal) < 0.6
+    assert share_with_seasons(seasonal) > 0.85
+    assert ScoreModel(1.0, np.zeros(2), np.ones(2)).seasons is None
+
+
+def test_more_seasons_elsewhere_less_surprise_here():
+    one = ScoreModel(1.0, np.tile([-1.0, 1.0], 6), np.ones(12))
+    assert one.p(4.0, 0.05) < one.p(4.0, 0.5) < one.p(4.0, 0.95)
+    other = model(distances(0))
+    assert other.threshold(0.01, 0.05) < other.threshold(0.01, 0.5) < other.threshold(0.01, 0.95)

@@ -6,7 +6,7 @@ import pytest
 from ml_assets.core.drift_onset import FEWEST_REPORTS, Judged, onset
 
 
-def series(magnitudes, drifted_from=1.2):
+def series(magnitudes, drifted_from=0.65):
     return [
         Judged(f"p{i:02d}", "not_enough_rows" if m is None else "drifted" if m >= drifted_from else "stable", m)
         for i, m in enumerate(magnitudes)
@@ -14,10 +14,11 @@ def series(magnitudes, drifted_from=1.2):
 
 
 CASES = {
-    "a step at the end": ([0.6, 0.5, 0.7, 0.6, 3.0], "abrupt"),
+    "a step at the end": ([0.6, 0.5, 0.6, 0.6, 3.0], "abrupt"),
     "a step some time ago": ([0.6, 0.5, 0.7, 3.0, 2.9, 3.1], "abrupt"),
     "a slope": ([0.4, 0.7, 1.0, 1.3, 1.6], "gradual"),
     "a slope, then nothing to judge": ([0.4, 0.7, 1.0, None, 1.3, 1.6], "gradual"),
+    "a step too small to see": ([0.4, 0.4, 0.4, 0.4, 0.7], "gradual"),
     "over again": ([0.5, 3.0, 0.5, 0.6], "none"),
     "never": ([0.5, 0.4, 0.6, 0.5], "none"),
     "too few": ([0.5, 3.0], "unknown"),
