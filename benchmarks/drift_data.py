@@ -8,8 +8,8 @@ import polars as pl
 
 from benchmarks.drift_files import CATEGORIES, CURRENT, FEATURES, NUMBERS, PROFILE, REFERENCE, ROWS
 from benchmarks.files import COMPRESSION_LEVEL, ROW_GROUP_ROWS
-from ml_assets.core.profile import profile_of
 from ml_assets.core.profile_bins import Column
+from ml_assets.core.profiling import profile_of
 
 ZONES = 260
 

@@ -101,6 +101,7 @@ def test_no_module_is_an_orphan():
         "ml_assets.core.simulation.truth",  # what a detector should find in simulated trips
         "ml_assets.core.requests",  # rules of rows that arrive one by one, from the same model as those of partitions
         "ml_assets.core.drift",  # of the drift asset, which is not there yet
+        "ml_assets.core.profiling",  # likewise
         "ml_assets.core.drift_pictures",  # likewise
         "ml_assets.core.domain_classifier",  # likewise
         "ml_assets.core.drift_onset",  # for the retraining policy, which is not there yet

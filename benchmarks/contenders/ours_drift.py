@@ -9,8 +9,9 @@ from scipy import special, stats  # noqa: F401 - imported by what is measured
 from benchmarks.drift_files import CURRENT, FEATURES, PROFILE
 from benchmarks.drift_streams import IMPORTANCES, SCORES, SHIFTS, Rows, cells, streams
 from ml_assets.core.drift import DriftReport, judge
-from ml_assets.core.profile import Profile, count_partition, profile_of
+from ml_assets.core.profile import Profile
 from ml_assets.core.profile_bins import Column
+from ml_assets.core.profiling import count_partition, profile_of
 
 
 def cost(folder: Path, out: Path) -> None:

@@ -6,7 +6,7 @@ column. Those of all columns, weighted by importance, become one of the partitio
 most the false-alarm rate. The Jensen-Shannon distance and its threshold, which are shown, are one of the tests: a
 column above its threshold is unusual by that test alone, and a column below it may be unusual by another.
 
-How a partition is counted is in `profile`, whether drift came at once in `drift_onset`.
+How a partition is counted is in `profiling`, whether drift came at once in `drift_onset`.
 """
 
 from collections.abc import Mapping, Sequence

@@ -13,8 +13,8 @@ from ml_assets.core.distances import (
     population_stability_index,
     wasserstein,
 )
-from ml_assets.core.profile import count_partition
 from ml_assets.core.profile_bins import Column, learn_bins
+from ml_assets.core.profiling import count_partition
 
 EXACT = {"rel": 1e-9, "abs": 1e-12}
 NUMBER = Column("x", "number")

@@ -13,8 +13,9 @@ from scipy import stats
 from ml_assets.core.drift import DriftReport, judge
 from ml_assets.core.drift_policy import DriftPolicy
 from ml_assets.core.errors import ConfigError, ProfileError
-from ml_assets.core.profile import Profile, count_partition, profile_of
+from ml_assets.core.profile import Profile
 from ml_assets.core.profile_bins import Column
+from ml_assets.core.profiling import count_partition, profile_of
 
 IMPORTANCES = {"miles": 0.5, "zone": 0.2, "speed": 0.17, "hour": 0.1, "vendor": 0.03}
 COLUMNS = [

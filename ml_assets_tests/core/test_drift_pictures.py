@@ -8,8 +8,8 @@ import pytest
 
 from ml_assets.core.drift import judge
 from ml_assets.core.drift_pictures import MOST_PANELS, Pair, distance_over_time, distributions
-from ml_assets.core.profile import count_partition, profile_of
 from ml_assets.core.profile_bins import Column
+from ml_assets.core.profiling import count_partition, profile_of
 
 WIDTH = 576
 MONTHS = [f"{year}-{month:02d}" for year in (2018, 2019, 2020) for month in range(1, 13)]

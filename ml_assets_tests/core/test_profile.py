@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ml_assets.core.errors import ProfileError
-from ml_assets.core.profile import REST, Profile, count_partition, profile_of, side_by_side
+from ml_assets.core.profile import REST, Profile
 from ml_assets.core.profile_bins import MOST_CATEGORIES, MOST_VALUES, Column, learn_bins
 from ml_assets.core.profile_counts import UNIT_IN_DEVIATIONS
+from ml_assets.core.profiling import count_partition, profile_of, side_by_side
 
 NUMBER, VALUE, CATEGORY = Column("miles", "number"), Column("hour", "number"), Column("zone", "category")
 COLUMNS = (NUMBER, VALUE, CATEGORY)
