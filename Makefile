@@ -4,6 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 DVC_READY := .venv-dvc/.ready
 BENCH_READY := .venv-bench/.ready
+BENCH_DRIFT_READY := .venv-bench-drift/.ready
 
 .PHONY: demo test dev bench lint clean setup slow
 
@@ -19,7 +20,7 @@ slow: setup
 dev: setup
 	$(BIN)/ml-assets dev $(ARGS)
 
-bench: setup $(BENCH_READY)
+bench: setup $(BENCH_READY) $(BENCH_DRIFT_READY)
 	$(BIN)/python -m benchmarks $(ARGS)
 
 lint: setup
@@ -29,7 +30,7 @@ lint: setup
 
 # Removes everything the commands made, the data of the embedded default included.
 clean:
-	rm -rf .venv .venv-dvc .venv-bench .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-dvc .venv-bench .venv-bench-drift .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	git clean -fdXq data
 
 setup: $(READY) $(DVC_READY)
@@ -58,4 +59,12 @@ $(BENCH_READY): benchmarks/requirements.lock
 	@rm -f $@
 	@$(PYTHON) -m venv --clear .venv-bench
 	@.venv-bench/bin/python -m pip install --quiet --require-hashes --no-deps -r benchmarks/requirements.lock
+	@touch $@
+
+# Those of drift; why they need an environment of their own is in requirements-drift.in.
+$(BENCH_DRIFT_READY): benchmarks/requirements-drift.lock
+	@echo "setting up .venv-bench-drift (once)"
+	@rm -f $@
+	@$(PYTHON) -m venv --clear .venv-bench-drift
+	@.venv-bench-drift/bin/python -m pip install --quiet --require-hashes --no-deps -r benchmarks/requirements-drift.lock
 	@touch $@

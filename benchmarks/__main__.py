@@ -8,9 +8,10 @@ import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import learning, learning_data, loading, month
+from benchmarks import drift_cost, drift_power, learning, learning_data, loading, month
 from benchmarks.sections import SECTIONS, report
 
+DRIFT = ("drift-cost", "drift-power")
 LEARNT_ROWS = 10_000
 """Trips a month of what is learnt from: a year and a month of them make 120,000."""
 
@@ -25,12 +26,14 @@ def main() -> None:
     )
     parser.add_argument(
         "--only",
-        choices=["loading", *SECTIONS, *learning.SECTIONS],
+        choices=["loading", *SECTIONS, *DRIFT, *learning.SECTIONS],
         action="append",
-        help="a section; may be given more than once; `tuning`, which takes hours, only runs when named",
+        help="a section; may be given more than once; `tuning`, which takes hours, and `drift-power`, half an hour, "
+        "only run when named; with fewer than 1,000,000 rows, `drift-power` takes a twentieth of its streams",
     )
     options = parser.parse_args()
-    wanted = options.only or [name for name in ("loading", *SECTIONS, *learning.SECTIONS) if name != "tuning"]
+    every = ("loading", *SECTIONS, *DRIFT, *learning.SECTIONS)
+    wanted = options.only or [name for name in every if name not in ("tuning", "drift-power")]
     libraries = ", ".join(f"{name} {version(name)}" for name in ("polars", "pandas", "pyarrow", "pandera", "duckdb"))
     say(
         f"{os.cpu_count()} cores, Python {platform.python_version()}, {libraries}. Medians of {options.repetitions} "
@@ -45,6 +48,10 @@ def main() -> None:
             say(f"# A simulated month of {options.rows:,} rows, {month.described()}")
             for section in sections:
                 say(report(section, folder, options.repetitions))
+    if "drift-cost" in wanted:
+        say(f"## A drift report\n\n{drift_cost.main(options.rows, options.repetitions)}")
+    if "drift-power" in wanted:
+        say(f"## Power of drift's verdict\n\n{drift_power.main(quick=options.rows < 1_000_000)}")
     if learnt := [learning.SECTIONS[name] for name in learning.SECTIONS if name in wanted]:
         kinds = {"simulated": None, **({} if options.features is None else {"real": options.features})}
         for kind, features in kinds.items():

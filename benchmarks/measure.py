@@ -14,6 +14,8 @@ from dataclasses import dataclass
 
 BENCH_PYTHON = ".venv-bench/bin/python"
 """Of contenders that the project does not depend on; made by `make bench`."""
+BENCH_DRIFT_PYTHON = ".venv-bench-drift/bin/python"
+"""Of those among them that watch drift."""
 
 
 @dataclass(frozen=True)

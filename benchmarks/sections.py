@@ -148,7 +148,7 @@ def measure(contender: Contender, month: Path, out: Path, env: Mapping[str, str]
         raise RuntimeError(f"no {contender.python}: call `make bench`, which makes it")
     done = run(
         ["-m", "benchmarks.step", contender.module, contender.step, str(month), str(out)],
-        env={"GX_ANALYTICS_ENABLED": "false", **(env or {})},
+        env={"GX_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1", "NML_DISABLE_USAGE_LOGGING": "1", **(env or {})},
         python=contender.python,
     )
     wall, cpu = json.loads(done.printed.splitlines()[-1])

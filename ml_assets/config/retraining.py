@@ -10,8 +10,8 @@ from ml_assets.config.durations import length
 from ml_assets.config.monitoring import Monitoring
 
 if TYPE_CHECKING:
-    from ml_assets.core.retraining import RetrainingRules
-    from ml_assets.core.staleness_rules import KOfN, StalenessRules
+    from ml_assets.core.retraining.decision import RetrainingRules
+    from ml_assets.core.retraining.staleness_rules import KOfN, StalenessRules
 
 
 class _KOfN(BaseModel):
@@ -28,7 +28,7 @@ class _KOfN(BaseModel):
 
     def rule(self) -> "KOfN":
         """As the rules that decide take it."""
-        from ml_assets.core.staleness_rules import KOfN
+        from ml_assets.core.retraining.staleness_rules import KOfN
 
         return KOfN(self.k, self.n)
 
@@ -159,7 +159,7 @@ class Retraining(BaseModel):
 
     def staleness_rules(self, monitoring: Monitoring) -> "StalenessRules":
         """When the drift asset is stale, as the rules that decide take it."""
-        from ml_assets.core.staleness_rules import StalenessRules
+        from ml_assets.core.retraining.staleness_rules import StalenessRules
 
         stale = self.on_stale
         defaults = StalenessRules()
@@ -183,8 +183,8 @@ class Retraining(BaseModel):
         Raises:
             ConfigError: the window after an abrupt change is longer than the full one.
         """
-        from ml_assets.core.retraining import RetrainingRules
-        from ml_assets.core.retraining_plan import Learning
+        from ml_assets.core.retraining.decision import RetrainingRules
+        from ml_assets.core.retraining.plan import Learning
 
         shortest = self.on_abrupt.window or ceil(window / 4)
         learning = Learning(window, shortest, held, min_rows, self.min_labelled, tunes)

@@ -1,6 +1,6 @@
 """Paper and ink of pictures: figures, colours, text, and PNG bytes that depend on nothing but what was drawn.
 
-What is drawn is in `pictures` and `evaluation_pictures`.
+What is drawn is in `pictures`, `evaluation_pictures` and `drift.pictures`.
 """
 
 import io
@@ -39,6 +39,21 @@ def sheets(title: str, count: int, height: float = 3.6) -> "tuple[Figure, Any]":
         one.spines[["top", "right"]].set_visible(False)
         one.tick_params(labelsize=8)
     return figure, axes
+
+
+def panels(title: str, count: int, across: int, height: float = 1.9) -> "tuple[Figure, list[Any]]":
+    """A figure with small axes in rows of `across`; height of a row in inches."""
+    from matplotlib.figure import Figure
+
+    down = max(-(-count // across), 1)
+    figure = Figure(figsize=(7.2, 0.7 + height * down), dpi=DPI, layout="constrained")
+    every = list(figure.subplots(down, across, squeeze=False).ravel())
+    figure.suptitle(as_text(title), fontsize=11)
+    for i, one in enumerate(every):
+        one.spines[["top", "right"]].set_visible(False)
+        one.tick_params(labelsize=7)
+        one.set_visible(i < count)
+    return figure, every[:count]
 
 
 def apart(low: float, high: float) -> tuple[float, float]:

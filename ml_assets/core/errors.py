@@ -14,6 +14,7 @@ and the cure, and collects all mismatches before it is raised.
     ├── BundleError              a model bundle is missing, damaged or of another format
     │   └── ScoringError         a frame that this bundle can't score
     ├── EvidenceError            what is known of the monitor contradicts itself, or can't be read back
+    ├── ProfileError             a reference profile is damaged, or a frame or profile does not fit it
     ├── VersioningError          DVC can't keep a training partition, or bring it back
     └── LedgerError              the ledger refuses an event, or its chain is broken
         ├── LedgerConflict       another writer was first
@@ -98,6 +99,10 @@ class ScoringError(BundleError):
 
 class EvidenceError(MLAssetsError):
     """What is known of the monitor contradicts itself, or was not written by us."""
+
+
+class ProfileError(MLAssetsError):
+    """A reference profile is damaged, or a frame or another profile does not fit it."""
 
 
 class VersioningError(MLAssetsError):

@@ -8,9 +8,9 @@ from pydantic import ValidationError
 from ml_assets.config.monitoring import Monitoring
 from ml_assets.config.retraining import Retraining
 from ml_assets.core.errors import ConfigError
-from ml_assets.core.retraining import RetrainingRules
-from ml_assets.core.retraining_plan import Learning
-from ml_assets.core.staleness_rules import KOfN, StalenessRules
+from ml_assets.core.retraining.decision import RetrainingRules
+from ml_assets.core.retraining.plan import Learning
+from ml_assets.core.retraining.staleness_rules import KOfN, StalenessRules
 
 PIPELINE = {"window": 12, "held": 0.66, "min_rows": 500, "tunes": False}
 DAY = timedelta(days=1)

@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from ml_assets.core.errors import ConfigError, EvidenceError
-from ml_assets.core.evidence import Evidence
-from ml_assets.core.observed import Observed, Partition, Realised, Report, Tenure, tenures
 from ml_assets.core.releases import GENESIS, Event
-from ml_assets.core.staleness import staleness
-from ml_assets.core.staleness_rules import KOfN, StalenessRules
+from ml_assets.core.retraining.evidence import Evidence
+from ml_assets.core.retraining.observed import Observed, Partition, Realised, Report, Tenure, tenures
+from ml_assets.core.retraining.staleness import staleness
+from ml_assets.core.retraining.staleness_rules import KOfN, StalenessRules
 from ml_assets.core.windows import Window
 
 DAY = timedelta(days=1)

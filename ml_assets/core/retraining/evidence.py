@@ -1,7 +1,7 @@
 """Evidence: findings about a pipeline, each with what it rests on, and the key that names them by content.
 
 Where findings come from: `staleness` judges the monitor, `causes` words what the clock, a person or an empty
-registry ask for. What follows from evidence is in `retraining`.
+registry ask for. What follows from evidence is in `decision`.
 """
 
 from collections.abc import Iterable, Mapping

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ml_assets.core.errors import ConfigError
-from ml_assets.core.evidence import Evidence, Finding
-from ml_assets.core.observed import Partition
-from ml_assets.core.retraining_plan import Learning, fewest, make_plan, rows
-from ml_assets.core.trainings import Plan, Training
+from ml_assets.core.retraining.evidence import Evidence, Finding
+from ml_assets.core.retraining.observed import Partition
+from ml_assets.core.retraining.plan import Learning, fewest, make_plan, rows
+from ml_assets.core.retraining.trainings import Plan, Training
 from ml_assets.core.windows import Window
 
 RULES = Learning(window=12, shortest=3, held=0.66, min_rows=500, tunes=True)

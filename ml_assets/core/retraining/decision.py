@@ -1,6 +1,6 @@
 """Whether to retrain: evidence in, decision with reasons out. Neither a storm nor mute.
 
-Evidence comes from `staleness` and `causes`; what a training does is in `retraining_plan`. Whether its candidate is
+Evidence comes from `staleness` and `causes`; what a training does is in `plan`. Whether its candidate is
 released is decided in `promotion`.
 """
 
@@ -10,10 +10,10 @@ from typing import Any, Literal, Self
 
 from ml_assets.core.decision_record import sha256_of
 from ml_assets.core.errors import ConfigError
-from ml_assets.core.evidence import Evidence, Finding
-from ml_assets.core.observed import Partition
-from ml_assets.core.retraining_plan import Learning, make_plan, rows
-from ml_assets.core.trainings import Plan, Training
+from ml_assets.core.retraining.evidence import Evidence, Finding
+from ml_assets.core.retraining.observed import Partition
+from ml_assets.core.retraining.plan import Learning, make_plan, rows
+from ml_assets.core.retraining.trainings import Plan, Training
 
 Action = Literal["ignore", "refresh", "retrain", "block"]
 WEAK = ("scheduled", "overdue")

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ml_assets.core.causes import asked, first, scheduled
 from ml_assets.core.errors import ConfigError, EvidenceError
-from ml_assets.core.evidence import Evidence, Finding
-from ml_assets.core.observed import Partition
-from ml_assets.core.retraining import Decision, RetrainingRules, decide
-from ml_assets.core.retraining_plan import Learning
-from ml_assets.core.trainings import Plan, Training
+from ml_assets.core.retraining.causes import asked, first, scheduled
+from ml_assets.core.retraining.decision import Decision, RetrainingRules, decide
+from ml_assets.core.retraining.evidence import Evidence, Finding
+from ml_assets.core.retraining.observed import Partition
+from ml_assets.core.retraining.plan import Learning
+from ml_assets.core.retraining.trainings import Plan, Training
 from ml_assets.core.windows import Window
 
 LEARNING = Learning(window=12, shortest=3, held=0.66, min_rows=500, tunes=True)

@@ -1,16 +1,16 @@
 """Staleness of the drift asset, per partition: which reports are missing, out of date, or say that the reference is.
 
 Computed from what was observed and a given clock, so that it can be tested; Dagster's own freshness looks at the
-last materialization of any partition. What is done about it is decided in `retraining`.
+last materialization of any partition. What is done about it is decided in `decision`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from ml_assets.core.errors import EvidenceError
-from ml_assets.core.evidence import Finding
-from ml_assets.core.observed import Observed, Partition, Realised, Report, Tenure
-from ml_assets.core.staleness_rules import StalenessRules
+from ml_assets.core.retraining.evidence import Finding
+from ml_assets.core.retraining.observed import Observed, Partition, Realised, Report, Tenure
+from ml_assets.core.retraining.staleness_rules import StalenessRules
 
 
 def staleness(observed: Observed, rules: StalenessRules, now: datetime) -> tuple[Finding, ...]:

@@ -1,13 +1,13 @@
 """Findings that no monitor makes: the schedule's, a person's, and that there is no champion yet.
 
-They go through `retraining.decide` like any other evidence.
+They go through `decision.decide` like any other evidence.
 """
 
 from collections.abc import Sequence
 from datetime import datetime
 
-from ml_assets.core.evidence import Finding
-from ml_assets.core.observed import Partition
+from ml_assets.core.retraining.evidence import Finding
+from ml_assets.core.retraining.observed import Partition
 
 
 def scheduled(tick: datetime, cron: str, champion: str | None) -> Finding:

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from ml_assets.core.backtest import History
 from ml_assets.core.bootstrap import COVERAGE, Interval, Resamples, interval
 from ml_assets.core.errors import ContractError
 from ml_assets.core.measures import Floats, OfMeans, ratio
+from ml_assets.core.retraining.backtest import History
 
 
 @dataclass(frozen=True)

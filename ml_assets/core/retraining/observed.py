@@ -1,7 +1,7 @@
 """What is known of a pipeline when its monitor is judged: plain records of what landed, was reported and released.
 
 A resource fills them from Dagster's event log and the ledger; what follows from them is in `staleness` and
-`retraining`. Event times are naive, in the table's own clock; times at which something happened here are aware.
+`decision`. Event times are naive, in the table's own clock; times at which something happened here are aware.
 """
 
 from collections import Counter

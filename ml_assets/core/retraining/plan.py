@@ -1,15 +1,15 @@
 """What a retraining does: as of when, with which parameters, on how much history.
 
-Whether to retrain is decided in `retraining`; how a learning window is divided is in `split`.
+Whether to retrain is decided in `decision`; how a learning window is divided is in `split`.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ml_assets.core.errors import ConfigError
-from ml_assets.core.evidence import Finding
-from ml_assets.core.observed import Partition
-from ml_assets.core.trainings import Plan, Training
+from ml_assets.core.retraining.evidence import Finding
+from ml_assets.core.retraining.observed import Partition
+from ml_assets.core.retraining.trainings import Plan, Training
 
 ABOUT_THE_MODEL = ("reference_outdated", "overdue", "first")
 

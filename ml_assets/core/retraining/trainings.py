@@ -1,6 +1,6 @@
 """Trainings: what was asked for, why, and what came of it.
 
-Whether to train is decided in `retraining`, what in `retraining_plan`; how a model is trained is in `learning`.
+Whether to train is decided in `decision`, what in `plan`; how a model is trained is in `learning`.
 """
 
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, Self
 
 from ml_assets.core.errors import EvidenceError
-from ml_assets.core.evidence import Evidence
+from ml_assets.core.retraining.evidence import Evidence
 
 How = Literal["refit", "tune"]
 Outcome = Literal["requested", "running", "promoted", "rejected", "undecided", "failed"]

@@ -10,10 +10,10 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Generic, TypeVar
 
-from ml_assets.core.backtest_policies import Present, RetrainingPolicy
 from ml_assets.core.errors import EvidenceError
-from ml_assets.core.observed import Observed, Partition, Realised, Report, Tenure, Verdict
-from ml_assets.core.trainings import Outcome, Plan, Training
+from ml_assets.core.retraining.backtest_policies import Present, RetrainingPolicy
+from ml_assets.core.retraining.observed import Observed, Partition, Realised, Report, Tenure, Verdict
+from ml_assets.core.retraining.trainings import Outcome, Plan, Training
 
 Model = TypeVar("Model", bound=Hashable)
 

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ml_assets.core.causes import asked, scheduled
-from ml_assets.core.evidence import Evidence
-from ml_assets.core.observed import Observed, Partition, Realised, Report, Tenure
-from ml_assets.core.retraining import Decision, RetrainingRules, decide
-from ml_assets.core.retraining_plan import Learning
-from ml_assets.core.staleness import staleness
-from ml_assets.core.staleness_rules import StalenessRules
-from ml_assets.core.trainings import Training
+from ml_assets.core.retraining.causes import asked, scheduled
+from ml_assets.core.retraining.decision import Decision, RetrainingRules, decide
+from ml_assets.core.retraining.evidence import Evidence
+from ml_assets.core.retraining.observed import Observed, Partition, Realised, Report, Tenure
+from ml_assets.core.retraining.plan import Learning
+from ml_assets.core.retraining.staleness import staleness
+from ml_assets.core.retraining.staleness_rules import StalenessRules
+from ml_assets.core.retraining.trainings import Training
 from ml_assets.core.windows import Window
 
 # Months and days stay text.

@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
-from ml_assets.core.causes import scheduled
 from ml_assets.core.errors import ConfigError
-from ml_assets.core.evidence import Evidence
-from ml_assets.core.observed import Observed
-from ml_assets.core.retraining import Decision, RetrainingRules, decide
-from ml_assets.core.staleness import staleness
-from ml_assets.core.staleness_rules import StalenessRules
-from ml_assets.core.trainings import Plan, Training
+from ml_assets.core.retraining.causes import scheduled
+from ml_assets.core.retraining.decision import Decision, RetrainingRules, decide
+from ml_assets.core.retraining.evidence import Evidence
+from ml_assets.core.retraining.observed import Observed
+from ml_assets.core.retraining.staleness import staleness
+from ml_assets.core.retraining.staleness_rules import StalenessRules
+from ml_assets.core.retraining.trainings import Plan, Training
 
 
 @dataclass(frozen=True)

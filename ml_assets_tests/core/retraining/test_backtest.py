@@ -8,16 +8,16 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from ml_assets.core.backtest import History, Judgement, Step, World, replay
-from ml_assets.core.backtest_policies import ByRules, Every, Never, Present, to_compare
-from ml_assets.core.backtest_report import compare
 from ml_assets.core.errors import ConfigError, ContractError, EvidenceError
-from ml_assets.core.evidence import Evidence
-from ml_assets.core.observed import Partition
-from ml_assets.core.retraining import Decision, RetrainingRules
-from ml_assets.core.retraining_plan import Learning
-from ml_assets.core.staleness_rules import StalenessRules
-from ml_assets.core.trainings import Plan
+from ml_assets.core.retraining.backtest import History, Judgement, Step, World, replay
+from ml_assets.core.retraining.backtest_policies import ByRules, Every, Never, Present, to_compare
+from ml_assets.core.retraining.backtest_report import compare
+from ml_assets.core.retraining.decision import Decision, RetrainingRules
+from ml_assets.core.retraining.evidence import Evidence
+from ml_assets.core.retraining.observed import Partition
+from ml_assets.core.retraining.plan import Learning
+from ml_assets.core.retraining.staleness_rules import StalenessRules
+from ml_assets.core.retraining.trainings import Plan
 from ml_assets.core.windows import Window
 
 RULES = RetrainingRules(Learning(window=12, shortest=3, held=0.66, min_rows=500))

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from ml_assets.core.attribution import attribute
 from ml_assets.core.errors import ContractError
+from ml_assets.core.retraining.attribution import attribute
 
 
 def losses(seed: int, saved: float, rows: int = 2000) -> tuple[np.ndarray, np.ndarray]:
