@@ -171,7 +171,7 @@ class Tuning(BaseModel):
     folds: int = Field(default=3, ge=1, le=20, description="Blocks of later rows on which every trial is judged.")
     pruning: bool = Field(
         default=True,
-        description="Whether a trial is stopped whose validation curve is worse than the best quarter's, or that is "
+        description="Whether a trial is stopped whose validation curve is worse than those of the best, or that is "
         "surpassed on the newest blocks.",
     )
     space: dict[str, tuple[Any, ...] | Range] | None = Field(

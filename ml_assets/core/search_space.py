@@ -20,7 +20,7 @@ RECENCY = ("window", "half_life")
 """Names of the space that are no parameters of the model."""
 UNTUNED_RECENCY = Recency()
 PRESETS: tuple[Mapping[str, Any], ...] = (
-    {"leaves": 127, "learning_rate": 0.06, "min_rows_per_leaf": 40},
+    {"leaves": 191, "learning_rate": 0.05, "min_rows_per_leaf": 20, "l2": 30.0},
     {"leaves": 15, "learning_rate": 0.06, "min_rows_per_leaf": 200, "category_l2": 50.0},
 )
 """Where the search starts beside the untuned model: large trees, for much signal and many rows, and small ones."""
@@ -156,9 +156,10 @@ def default_space(base: ModelParams, window: int) -> dict[str, Any]:
     return {
         "window": sorted({max(1, round(window * share)) for share in (1 / 6, 1 / 4, 1 / 2, 1)}),
         "half_life": [None, window / 6],
-        "leaves": {"low": 15, "high": 127, "log": True},
+        "leaves": {"low": 15, "high": 255, "log": True},
         "min_rows_per_leaf": {"low": 10, "high": 200, "log": True},
         "feature_fraction": {"low": 0.5, "high": 1.0},
+        "l2": {"low": 0.1, "high": 100.0, "log": True},
         "category_l2": {"low": 5.0, "high": 100.0, "log": True},
         **({"bagging_fraction": {"low": 0.4, "high": 0.9}} if forest else {}),
         **({} if forest else {"learning_rate": {"low": 0.05, "high": 0.2, "log": True}}),

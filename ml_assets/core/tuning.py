@@ -71,9 +71,9 @@ def tune(
 ) -> Tuned:
     """Find parameters; continues where the study stands.
 
-    The first trials are given: the untuned model, then `warm_start`, then the untuned parameters with each other
-    learning window and half-life that the space lists, since that choice may matter most and is not to be left to
-    luck, then large and small trees. All others are TPE's (Bergstra et al. 2011, Algorithms for hyper-parameter
+    The first trials are given: the untuned model, then `warm_start`, then large and small trees, then the untuned
+    parameters with each other learning window and half-life that the space lists, since that choice may matter most
+    and is not to be left to luck. All others are TPE's (Bergstra et al. 2011, Algorithms for hyper-parameter
     optimization).
 
     Args:
@@ -141,8 +141,8 @@ def _given(plan: TuningPlan, warm_start: Sequence[Mapping[str, Value]]) -> list[
     lists = [(name, part.ends()) for name in RECENCY if isinstance(part := space.names.get(name), Choice)]
     wanted = [_Given("untuned", space.untuned)]
     wanted += [_Given("warm start", space.read_params(space.stored(values))) for values in warm_start]
-    wanted += [_Given("recency", {**space.untuned, name: value}) for name, values in lists for value in values]
     wanted += [_Given("preset", values) for values in space.presets]
+    wanted += [_Given("recency", {**space.untuned, name: value}) for name, values in lists for value in values]
     given: dict[str, _Given] = {}
     for one in wanted:
         given.setdefault(json.dumps(one.values, sort_keys=True), one)
@@ -233,4 +233,8 @@ def _tuned(study: str, plan: TuningPlan, done: Sequence[TrialRecord], ended_by: 
     best = ranked(done)[0]
     params, recency = plan.space.model(best.params)
     refitted = replace(params, trees=best.trees, early_stopping_rounds=0)
+    if params.boosting == "gbdt":
+        # Friedman 2001, Greedy function approximation, section 5: the smaller the steps, the better or equal the
+        # model; in a search that would be paid for in every trial, here it is once.
+        refitted = replace(refitted, trees=2 * best.trees, learning_rate=params.learning_rate / 2)
     return Tuned(study, plan.metric, refitted, recency, tuple(done), ended_by)

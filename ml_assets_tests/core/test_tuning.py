@@ -113,18 +113,20 @@ def test_it_finds_what_is_better_and_what_to_learn_from(uninterrupted):
     assert best.value == min(t.value for t in uninterrupted.trials if t.value is not None)
     assert uninterrupted.recency.effective(4) <= 2, "two of four days are from before the shift"
     assert uninterrupted.ended_by == "trials"
-    assert uninterrupted.params == replace(PLAN.space.model(best.params)[0], trees=best.trees, early_stopping_rounds=0)
+    params, _ = PLAN.space.model(best.params)
+    assert uninterrupted.params == replace(
+        params, trees=2 * best.trees, learning_rate=params.learning_rate / 2, early_stopping_rounds=0
+    ), "smaller steps, and more of them"
     assert best.trees == round(sum(f.trees for f in best.folds) / 2)
 
 
-def test_each_window_and_half_life_then_large_and_small_trees_are_tried_before_the_search(uninterrupted):
-    made = [t for t in uninterrupted.trials if t.origin == "recency"]
-    changes = [{"window": 1}, {"window": 2}, {"half_life": 1}]
-    assert [t.params for t in made] == [{**PLAN.space.untuned, **change} for change in changes]
-    assert [t.number for t in made] == [1, 2, 3]
-    presets = [t.params for t in uninterrupted.trials[4:6] if t.origin == "preset"]
+def test_large_and_small_trees_then_each_window_and_half_life_are_tried_before_the_search(uninterrupted):
+    presets, recency = ([t for t in uninterrupted.trials if t.origin == origin] for origin in ("preset", "recency"))
     large, small = ({**PLAN.space.untuned, "leaves": leaves, "learning_rate": 0.1} for leaves in (31, 15))
-    assert presets == PLAN.space.presets == [large, small], "the nearest that the space has"
+    assert [t.params for t in presets] == PLAN.space.presets == [large, small], "the nearest that the space has"
+    changes = [{"window": 1}, {"window": 2}, {"half_life": 1}]
+    assert [t.params for t in recency] == [{**PLAN.space.untuned, **change} for change in changes]
+    assert [t.number for t in (*presets, *recency)] == [1, 2, 3, 4, 5]
     assert all(t.origin == "search" for t in uninterrupted.trials[6:])
 
 
@@ -217,7 +219,7 @@ def test_the_warm_start_is_tried_first():
     good = {"window": 2, "half_life": None, "leaves": 12, "learning_rate": 0.4, "unknown": 1}
     far = {"window": 7, "half_life": 1, "leaves": 1000}
     found = tuned(trials=5, warm_start=[good, far, PLAN.space.untuned, good])
-    assert [t.origin for t in found.trials] == ["untuned", "warm start", "warm start", "recency", "recency"]
+    assert [t.origin for t in found.trials] == ["untuned", "warm start", "warm start", "preset", "preset"]
     assert found.trials[1].params == {k: v for k, v in good.items() if k != "unknown"}
     assert found.trials[2].params == {"window": 4, "half_life": 1, "leaves": 31, "learning_rate": 0.3}
     assert found.warm_start == [dict(t.params) for t in found.ranked]
