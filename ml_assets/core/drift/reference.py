@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 PREDICTED, LABELLED = "@prediction", "@label"
 """Names in a profile of what is no feature; no feature can have them."""
-MOST_PREDICTED = 200_000
+MOST_PREDICTED = 60_000
 """Rows that are scored for the profile, from all partitions."""
-MOST_COMPARED = 50_000
+MOST_COMPARED = 10_000
 """Rows of which the loss is taken, learnt from and not."""
 NO_VALUE = "no row that was learnt from has a value"
 MOST_PARTITIONS = 64
