@@ -20,7 +20,7 @@ from ml_assets.resources.reports import Reports
 from ml_assets.resources.storage import Store
 
 if TYPE_CHECKING:
-    from ml_assets.core.drift.watched import Judged
+    from ml_assets.core.drift.watched import JudgedPartition
 
 NOT_DRIFTED = "not_drifted"
 SHOWN_COLUMNS = 6
@@ -62,7 +62,7 @@ def drift(pipeline: Pipeline) -> dg.AssetsDefinition:
         drawn = pictures(pipeline, store, judged)
         shown = {k: v for n, png in drawn.items() for k, v in reports.picture(key, window.key, n, png).items()}
         read = made_from(store, {pipeline.key(noun): [window.key] for noun in ("features", "predictions")})
-        yield record_output(judged.record, {**told(judged.record), **shown, **read})
+        yield record_output(judged.record | read, {**told(judged.record), **shown, **read})
         yield not_drifted(key, judged.record)
 
     return drift_partition
@@ -119,7 +119,7 @@ def not_drifted(key: dg.AssetKey, record: Mapping[str, Any]) -> dg.AssetCheckRes
     )
 
 
-def pictures(pipeline: Pipeline, store: Store, judged: "Judged") -> dict[str, bytes]:
+def pictures(pipeline: Pipeline, store: Store, judged: "JudgedPartition") -> dict[str, bytes]:
     """Both distributions of the most important columns, and the distance of one of them over the last partitions."""
     from ml_assets.core.drift.pictures import distance_over_time, distributions
 

@@ -74,6 +74,7 @@ def test_a_month_with_an_injected_shift_has_drifted_in_what_was_shifted(world):
         f"duration/{noun}": {"2018-04": replay.store.sha256(replay.pipeline.key(noun), "2018-04")}
         for noun in ("features", "predictions")
     }
+    assert told["made_from"] == made.made_from
     assert {"distributions_file", "trend_file"} <= set(made.metadata)
 
 

@@ -29,7 +29,7 @@ MIN_COVERAGE = 0.9
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedPartition:
     """A partition beside the reference of its champion.
 
     Args:
@@ -53,7 +53,9 @@ class DriftWatch:
     bundle: "Callable[[str], Bundle]"
     policy: DriftPolicy
 
-    def judge(self, features: pl.LazyFrame, predictions: pl.LazyFrame, partition: str, known_by: datetime) -> Judged:
+    def judge(
+        self, features: pl.LazyFrame, predictions: pl.LazyFrame, partition: str, known_by: datetime
+    ) -> JudgedPartition:
         """Judge a partition by the champion that scored most of its rows.
 
         The record is `DriftReport.to_json`, with `champion` (SHA-256), its `as_of`, `drifted_features` (those that
@@ -72,13 +74,13 @@ class DriftWatch:
         """
         scored = predictions.group_by(VERSION).len("rows").sort("rows", VERSION, descending=[True, False]).collect()
         if scored.is_empty():
-            return Judged(self._not_judged(partition, 0, NOT_SCORED), ())
+            return JudgedPartition(self._not_judged(partition, 0, NOT_SCORED), ())
         champion = str(scored[VERSION][0])
         bundle = self.bundle(champion)
         told = {"champion": champion, "as_of": bundle.as_of}
         if bundle.profile is None or bundle.reference is None:
             rows = int(scored["rows"].sum())
-            return Judged(self._not_judged(partition, rows, _without_profile(bundle)) | told, ())
+            return JudgedPartition(self._not_judged(partition, rows, _without_profile(bundle)) | told, ())
         current = self._counted(bundle, bundle.profile, features, predictions, partition, known_by)
         report = judge(bundle.profile, current, bundle.reference.weights, self.policy)
         drift = {c.name: c for c in report.columns}
@@ -88,7 +90,7 @@ class DriftWatch:
             "words": in_words(report),
             "left_out": dict(bundle.reference.left_out),
         }
-        return Judged(record | told, pairs)
+        return JudgedPartition(record | told, pairs)
 
     def _counted(
         self,
