@@ -15,6 +15,7 @@ from ml_assets import checks, jobs, problem, sensors
 from ml_assets.assets import (
     data,
     dictionary,
+    drift,
     evaluation,
     features,
     leaderboard,
@@ -129,6 +130,7 @@ class Pipeline(dg.Component):
                 release.champion(pipeline),
                 serving.predictions(pipeline),
                 monitoring.performance(pipeline),
+                drift.drift(pipeline),
             ],
             jobs=[jobs.follow(pipeline), jobs.train(pipeline)],
             sensors=[sensors.late_labels(pipeline)],

@@ -5,7 +5,7 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 
 from ml_assets.problem import TABLE_NOUNS, Pipeline, Table
 
-DATA_SIDE = ("features", "predictions", "performance")
+DATA_SIDE = ("features", "predictions", "performance", "drift")
 
 
 def ingest(table: Table) -> UnresolvedAssetJobDefinition:
@@ -28,12 +28,12 @@ def describe(table: Table) -> UnresolvedAssetJobDefinition:
 
 
 def follow(pipeline: Pipeline) -> UnresolvedAssetJobDefinition:
-    """Take a partition through the whole data side: read, validate, featurise, score, measure."""
+    """Take a partition through the whole data side: read, validate, featurise, score, measure, judge."""
     return dg.define_asset_job(
         f"{pipeline.name}_follow",
         selection=dg.AssetSelection.assets(*(pipeline.key(noun) for noun in (*TABLE_NOUNS, *DATA_SIDE))),
         partitions_def=pipeline.table.partitions,
-        description=f"Takes a partition from the source to the scores and the realised error of {pipeline.name}.",
+        description=f"Takes a partition from the source to the scores, the error and the drift of {pipeline.name}.",
     )
 
 

@@ -29,14 +29,16 @@ from ml_assets.resources.tracking import Tracking
 from ml_assets.resources.tracking_context import REASON_TAG
 
 TRAIN_EVERY = 3
+SHOWN_FEATURES = 3
 STARTED_BY_TAG = "ml_assets/started_by"
 UNSCORED = ("raw", "validated", "quarantine", "features")
-SCORED = (*UNSCORED, "predictions", "performance")
+SCORED = (*UNSCORED, "predictions", "performance", "drift")
 INPUTS = {
     "validated": ("raw",),
     "features": ("validated",),
     "predictions": ("features",),
     "performance": ("features", "predictions"),
+    "drift": ("features", "predictions"),
 }
 
 JOBS = {"follow": "follow", "refresh": "follow", "train": "train"}
@@ -237,7 +239,7 @@ class Replay:
             return f"{step.partition}  measured again, more labels are known{self._errors(step.partition)}"
         rows = {noun: self.store.rows(self.pipeline.key(noun), step.partition) for noun in ("raw", "quarantine")}
         line = f"{step.partition}  {rows['raw']:>9,} rows  {rows['quarantine']:>7,} quarantined"
-        return line + self._errors(step.partition)
+        return line + self._errors(step.partition) + self._drift(step.partition)
 
     def _errors(self, partition: str) -> str:
         """Realised errors of a partition, and what is expected of it where labels are missing."""
@@ -249,6 +251,14 @@ class Replay:
             return ""
         figures = (f"{who.replace('_', ' ')} {of[metric]:.3f}" for who, of in performance["metrics"].items())
         return f"  {metric}: {', '.join(figures)}"
+
+    def _drift(self, partition: str) -> str:
+        """The verdict of a partition, and in what it has drifted."""
+        record = self.store.record(self.pipeline.key("drift"), partition)
+        if record is None:
+            return ""
+        named = ", ".join(record["drifted_features"][:SHOWN_FEATURES]) if record["verdict"] == "drifted" else ""
+        return f"  drift: {record['verdict'].replace('_', ' ')}" + (f" in {named}" if named else "")
 
     def position(self, partition: str) -> int:
         """How many partitions are done when this one is."""

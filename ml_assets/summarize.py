@@ -36,6 +36,7 @@ def _partition(replay: Replay, window: Window, validated: Made | None) -> Partit
     quarantine = store.scan(pipeline.key("quarantine"), window.key)
     performance = store.record(pipeline.key("performance"), window.key)
     metrics: dict[str, dict[str, Any]] = performance["metrics"] if performance else {}
+    drift = store.record(pipeline.key("drift"), window.key)
     metric = pipeline.config.metric
 
     def of(contender: str) -> float | None:
@@ -51,8 +52,8 @@ def _partition(replay: Replay, window: Window, validated: Made | None) -> Partit
         metric=of("champion"),
         metric_never_retrained=of("never_retrained"),
         metric_naive=of("naive"),
-        drift_verdict=None,
-        drifted_features=[],
+        drift_verdict=drift["verdict"] if drift else None,
+        drifted_features=list(drift["drifted_features"]) if drift else [],
         missing_values=dict(validated.metadata.get("missing_values") or {}) if validated else {},
         schema_changes=list(validated.metadata.get("schema_changes") or []) if validated else [],
     )

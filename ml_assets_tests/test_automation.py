@@ -49,6 +49,7 @@ def test_the_data_side_follows_new_rows_once_and_a_release_in_the_newest_partiti
     for partition in (older, newest):
         land("duration/predictions", partition)
         land("duration/performance", partition)
+        land("duration/drift", partition)
     cursor, _ = tick(cursor)
     land("duration/champion", None)
     cursor, asked = tick(cursor)
@@ -60,5 +61,6 @@ AUTOMATED = [
     dg.AssetKey(k.split("/"))
     for k in (
         "rides/validated", "rides/quarantine", "duration/features", "duration/predictions", "duration/performance",
+        "duration/drift",
     )
 ]  # fmt: skip

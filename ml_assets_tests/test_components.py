@@ -45,7 +45,7 @@ def test_two_documents_become_the_graph_its_checks_jobs_and_groups(project):
     assert keys == {
         *(f"rows/{noun}" for noun in ("raw", "validated", "quarantine", "dictionary")),
         *(f"prices/{noun}" for noun in ("features", "training_set", "candidate", "evaluation", "champion")),
-        *(f"prices/{noun}" for noun in ("leaderboard", "decision", "predictions", "performance")),
+        *(f"prices/{noun}" for noun in ("leaderboard", "decision", "predictions", "performance", "drift")),
     }
     assert {j.name for j in definitions.resolve_all_job_defs()} >= {"rows_ingest", "prices_follow", "prices_train"}
     graph = definitions.resolve_asset_graph()
@@ -64,6 +64,7 @@ def test_two_documents_become_the_graph_its_checks_jobs_and_groups(project):
         "prices/evaluation:beats_naive",
         "prices/champion:bundle_intact",
         "prices/performance:not_worse_than_promised",
+        "prices/drift:not_drifted",
     }
 
 
@@ -72,7 +73,7 @@ def test_the_data_side_follows_and_the_training_side_waits(project):
     follows = {k.to_user_string() for k in graph.materializable_asset_keys if graph.get(k).automation_condition}
     assert follows == {
         "rows/validated", "rows/quarantine", "rows/dictionary",
-        "prices/features", "prices/predictions", "prices/performance",
+        "prices/features", "prices/predictions", "prices/performance", "prices/drift",
     }  # fmt: skip
 
 
@@ -148,7 +149,9 @@ def test_a_training_set_looks_back_over_its_window_only(project):
         ({}, {"label": {"column": "price_usd", "known_at": "paid_at", "task": "multiclass"}}, ["at least three"]),
         ({}, {"trackers": ["mlflow", "notebook"]}, ["trackers", "notebook"]),
         ({}, {"retraining": {"on_drift": {"k": 2, "n": 3}}}, ["not built in this version", "retraining", "remove"]),
-        ({}, {"monitoring": {"drift": {}}}, ["not built", "monitoring"]),
+        ({}, {"monitoring": {"grace": "15m"}}, ["not built", "monitoring.grace", "remove"]),
+        ({}, {"monitoring": {"drift": {"domain_classifier": True}}}, ["not built", "domain_classifier", "remove"]),
+        ({}, {"monitoring": {"drift": {"psi": 0.2}}}, ["psi"]),
         ({}, {"rollout": {"strategy": "canary"}}, ["not built", "rollout"]),
         ({}, {"tuning": {"trails": 30}}, ["trails"]),
     ],

@@ -84,6 +84,7 @@ def test_several_models_and_an_ensemble(world):
     assert decided.facts["bundle"] == bundle_of(replay).sha256
     bundle, features = bundle_of(replay, "ensemble"), replay.store.scan(replay.pipeline.key("features"), "2018-03")
     rows = features.collect().head(20)
+    assert set(bundle.reference.weights) == {s.name for s in bundle.specs}, "drift is judged for an ensemble, too"
     members = {name: bundle_of(replay, f"model_{name}") for name in names}
     blended = sum(w * members[n].predict(members[n].feature_frame(rows)) for n, w in weights.items())
     assert bundle.predict(bundle.feature_frame(rows)) == pytest.approx(blended, rel=1e-3)

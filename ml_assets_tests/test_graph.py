@@ -28,6 +28,9 @@ def test_history_replayed(world):
     scored = [p for p in summary.partitions if p.metric is not None]
     assert [p.partition for p in scored] == [f"2018-0{m}" for m in range(4, 9)]
     assert all(p.metric < 0.8 * p.metric_naive for p in scored)
+    # The first champion has seen a winter only, and trips get longer in spring; the second one has seen that.
+    verdicts = ["stable", "drifted", "drifted", "stable", "stable"]
+    assert [p.drift_verdict for p in summary.partitions] == [None] * 3 + verdicts
     first, second = summary.trainings
     assert (first.as_of, first.decision, second.as_of, second.decision) == ("2018-03", "promote", "2018-06", "promote")
     assert {p.champion for p in scored[:3]} == {first.bundle}
@@ -64,7 +67,13 @@ def check_what_is_stored(replay):
 
 def check_what_is_told(instance):
     tables = {"rides/raw", "rides/validated", "rides/quarantine", "duration/features", "duration/predictions"}
-    pictures = {"rides/validated", "duration/candidate", "duration/evaluation", "duration/performance"}
+    pictures = {
+        "rides/validated",
+        "duration/candidate",
+        "duration/evaluation",
+        "duration/performance",
+        "duration/drift",
+    }
     for key in instance.all_asset_keys():
         record = instance.fetch_materializations(key, limit=1).records[0].asset_materialization
         name, metadata = key.to_user_string(), record.metadata
@@ -103,6 +112,7 @@ def test_the_same_inputs_give_the_same_bundles_and_versions_on_one_and_on_two_th
             "candidate",
             "evaluation",
             "predictions",
+            "drift",
         ):
             key = first.pipeline.key(noun)
             versions = [{p: m.data_version for p, m in latest(i, key).items()} for i in (world.instance, other)]

@@ -97,7 +97,9 @@ def test_the_graph_loads_without_warnings_and_every_asset_and_sensor_is_describe
     loaded = entry["locationOrLoadError"]
     assert loaded["__typename"] == "RepositoryLocation", loaded
     nodes = {"/".join(n["assetKey"]["path"]): n for r in loaded["repositories"] for n in r["assetNodes"]}
-    assert {"trips/raw", "trips/validated", "trips/quarantine", "trip_duration/champion"} <= set(nodes)
+    assert {"trips/raw", "trips/validated", "trips/quarantine", "trip_duration/champion", "trip_duration/drift"} <= set(
+        nodes
+    )
     assert all(n["description"] and n["groupName"] != "default" for n in nodes.values())
     sensors = {s["name"]: s["sensorState"]["status"] for r in loaded["repositories"] for s in r["sensors"]}
     ends = {f"tracking_ends_on_{how}" for how in ("success", "failure", "canceled")}

@@ -83,6 +83,7 @@ def monitor(pipeline: Pipeline, models: Models, ledger: Ledger) -> "Monitor":
         promise=lambda sha256: promise_on(events, sha256, config.metric),
         alpha=pipeline.alpha,
         costs=pipeline.costs,
+        bound=config.monitoring.performance.bound(),
         seed=config.model.seed,
         threads=config.model.threads,
     )

@@ -11,7 +11,7 @@ import dagster as dg
 from ml_assets.assets.frames import LazyFrame
 from ml_assets.assets.metadata import made_from, record_output, table_of, table_output
 from ml_assets.assets.tracked import track
-from ml_assets.assets.training import loads_back, loads_back_spec, model, recipe_of, tuned_of
+from ml_assets.assets.training import loads_back, loads_back_spec, model, recipe_of, tuned_of, watchable
 from ml_assets.assets.training_set import opened
 from ml_assets.config.model import Ensemble
 from ml_assets.problem import Pipeline, model_noun
@@ -116,11 +116,10 @@ def ensemble(pipeline: Pipeline, told: Ensemble) -> dg.AssetsDefinition:
         **members: dict[str, Any],
     ) -> Iterator[dg.Output[Any] | dg.AssetCheckResult]:
         from ml_assets.core.combining import combine
-        from ml_assets.core.estimators import with_estimator
         from ml_assets.core.tracked import Entry, TrackedBundle
 
         manifest, history = opened(pipeline, store, training_set, features)
-        bundle, found = combine(
+        bundle, found, learnt = combine(
             {name: models.load(members[name]["bundle"]) for name in pipeline.config.named_models},
             pipeline.config.specs,
             out_of_fold.collect(),
@@ -129,13 +128,7 @@ def ensemble(pipeline: Pipeline, told: Ensemble) -> dg.AssetsDefinition:
             manifest=manifest,
             history=history,
         )
-        bundle = with_estimator(
-            bundle,
-            manifest.rows(history, "holdout"),
-            metric=pipeline.config.metric,
-            alpha=pipeline.alpha,
-            threads=pipeline.config.model.threads,
-        )
+        bundle = watchable(pipeline, bundle, learnt, manifest, history)
         sha256, loss = models.save(bundle), pipeline.policy.loss(found.together)
         shown = {f"weight_{name}": weight for name, weight in found.weights.items()}
         entry = Entry(

@@ -19,6 +19,8 @@ from ml_assets.resources.storage import Store
 from ml_assets.resources.tracking import Tracking
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from ml_assets.core.bundle import Bundle
     from ml_assets.core.learning import Learnt, Recipe
     from ml_assets.core.manifest import Manifest
@@ -133,7 +135,6 @@ def train(
 ) -> "tuple[Learnt, Bundle]":
     """Train one model on the manifest's rows; progress goes to the run's log."""
     from ml_assets.core.bundle import Bundle
-    from ml_assets.core.estimators import with_estimator
     from ml_assets.core.learning import learn
 
     window = pipeline.table.window(manifest.as_of)
@@ -155,9 +156,24 @@ def train(
         learning=learnt.facts,
         tuning=None if tuned is None else {name: tuned.facts()},
     )
-    holdout = manifest.rows(history, "holdout")
-    return learnt, with_estimator(
-        bundle, holdout, metric=pipeline.config.metric, alpha=pipeline.alpha, threads=recipe.threads
+    return learnt, watchable(pipeline, bundle, learnt.rows, manifest, history)
+
+
+def watchable(
+    pipeline: Pipeline,
+    bundle: "Bundle",
+    learnt: "pl.DataFrame",
+    manifest: "Manifest",
+    history: Mapping[str, LazyFrame],
+) -> "Bundle":
+    """The bundle with what watches it in production: an estimator of its error, a profile of what it learnt from."""
+    from ml_assets.core.drift.reference import with_reference
+    from ml_assets.core.estimators import with_estimator
+
+    config, holdout = pipeline.config, manifest.rows(history, "holdout")
+    told: dict[str, Any] = {"metric": config.metric, "alpha": pipeline.alpha, "threads": config.model.threads}
+    return with_reference(
+        with_estimator(bundle, holdout, **told), learnt, holdout, history, declared=pipeline.features, **told
     )
 
 

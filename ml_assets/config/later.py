@@ -6,16 +6,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ml_assets.config.monitoring import Monitoring
+
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Monitoring(_Section):
-    """Drift and performance monitoring (level 2)."""
-
-    drift: dict[str, Any] | None = Field(default=None, description="Drift thresholds and methods.")
-    performance: dict[str, Any] | None = Field(default=None, description="Bounds of the realised error.")
 
 
 class OnDrift(_Section):
@@ -57,18 +52,21 @@ class Rollout(_Section):
 
 
 UNBUILT: dict[str, str] = {
-    "monitoring": "drift and performance monitoring",
     "retraining": "automatic retraining",
     "rollout": "gradual rollouts",
 }
 
 
-def refuse_unbuilt(config: BaseModel) -> None:
-    """Raise a ValueError naming every section that is set and not built yet."""
-    found = [s for s in UNBUILT if s in type(config).model_fields and getattr(config, s) is not None]
+def refuse_unbuilt(config: BaseModel, monitoring: Monitoring) -> None:
+    """Raise a ValueError naming every section, and every key of `monitoring`, that is set and not built yet."""
+    found = {s: told for s, told in UNBUILT.items() if getattr(config, s) is not None}
+    if "grace" in monitoring.model_fields_set:
+        found["monitoring.grace"] = "the sensor that waits for it"
+    if monitoring.drift.domain_classifier:
+        found["monitoring.drift.domain_classifier"] = "a classifier that tells partitions apart"
     if found:
-        listed = "; ".join(f"{s} ({UNBUILT[s]})" for s in found)
+        listed = "; ".join(f"{s} ({told})" for s, told in found.items())
         raise ValueError(
-            f"not built in this version of ml_assets: {listed}; expected a file without these sections; "
+            f"not built in this version of ml_assets: {listed}; expected a file without these; "
             "remove them until an ml_assets that builds them is installed"
         )

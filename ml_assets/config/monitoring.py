@@ -1,10 +1,15 @@
 """The section `monitoring` of a pipeline: when a partition counts as drifted, and when its error as too high."""
 
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from ml_assets.config.durations import length
+
+if TYPE_CHECKING:
+    from ml_assets.core.drift.policy import DriftPolicy
+    from ml_assets.core.promises import Bound
 
 
 class Drift(BaseModel):
@@ -26,13 +31,23 @@ class Drift(BaseModel):
         description="Among the features of a report that are called drifted, the expected share that are not.",
     )
     min_rows: int = Field(
-        default=200, ge=1, description="Rows of a partition below which it is not judged: not_enough_rows."
+        default=200, ge=50, description="Rows of a partition below which it is not judged: not_enough_rows."
     )
     domain_classifier: bool = Field(
         default=False,
         description="Whether a classifier that tells the partition from the reference is fitted too: it sees drift of "
         "several features together, and costs a training.",
     )
+
+    def policy(self) -> "DriftPolicy":
+        """As the rules that decide take it."""
+        from ml_assets.core.drift.policy import DriftPolicy
+
+        return DriftPolicy(
+            false_alarm_rate=self.false_alarm_rate,
+            false_discovery_rate=self.false_discovery_rate,
+            min_rows=self.min_rows,
+        )
 
 
 class Performance(BaseModel):
@@ -47,6 +62,12 @@ class Performance(BaseModel):
         "broken where it surely is.",
     )
     min_labels: int = Field(default=200, ge=1, description="Rows with a mature label below which no bound is broken.")
+
+    def bound(self) -> "Bound":
+        """As the rules that decide take it."""
+        from ml_assets.core.promises import Bound
+
+        return Bound(margin=self.tolerance, min_labels=self.min_labels)
 
 
 class Monitoring(BaseModel):

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from ml_assets.config.evaluation import Evaluation
-from ml_assets.config.later import Monitoring, Retraining, Rollout, refuse_unbuilt
+from ml_assets.config.later import Retraining, Rollout, refuse_unbuilt
 from ml_assets.config.model import THE_ONLY, Ensemble, Model, NamedModel, OneModel, Tuning
+from ml_assets.config.monitoring import Monitoring
 from ml_assets.config.table import NAME, REFERENCE
 from ml_assets.core.durations import duration
 from ml_assets.core.errors import ConfigError
@@ -88,7 +89,9 @@ class PipelineConfig(BaseModel):
     features: str = Field(pattern=REFERENCE, description="The features, as `file:LIST` of a file beside this one.")
     model: Model = Field(default_factory=Model, description="The model and what it learns from.")
     evaluation: Evaluation = Field(default_factory=Evaluation, description="How a candidate is judged (level 2).")
-    monitoring: Monitoring | None = Field(default=None, description="Drift and performance monitoring (level 2).")
+    monitoring: Monitoring = Field(
+        default_factory=Monitoring, description="When a partition counts as drifted, an error as too high (level 2)."
+    )
     retraining: Retraining | None = Field(default=None, description="When to retrain (level 2).")
     versioning: Literal["dvc", "off"] | bool = Field(
         default="dvc",
@@ -111,7 +114,7 @@ class PipelineConfig(BaseModel):
 
     @model_validator(mode="after")
     def _only_what_is_built(self) -> "PipelineConfig":
-        refuse_unbuilt(self)
+        refuse_unbuilt(self, self.monitoring)
         self._require_one_way_to_say_it()
         needed = self.model.validation + self.evaluation.holdout + 2 * self.evaluation.embargo
         if needed >= self.model.window:

@@ -10,11 +10,12 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import polars as pl
 
+from ml_assets.core.drift.profile import FILE, Profile
 from ml_assets.core.encoding import FeatureSpec, Floats, require_fit
 from ml_assets.core.errors import BundleError
 from ml_assets.core.estimator import Estimator
@@ -26,6 +27,9 @@ from ml_assets.core.models.fitted import FittedModel
 from ml_assets.core.models.kinds import read_model
 from ml_assets.core.models.spec import ModelSpec
 from ml_assets.core.tasks import Task
+
+if TYPE_CHECKING:
+    from ml_assets.core.drift.reference import Reference
 
 FORMAT = 2
 GOLDEN_ROWS = 8
@@ -40,9 +44,9 @@ class Bundle:
     Args:
         facts: everything about it that is in none of its files: format, pipeline, label, task, classes, features,
             models (what `defs.yaml` says of them), seed, training, learning, tuning, validation, importances, naive
-            baseline, golden rows, the `estimator` of its error where it has one, and the fitted `model`'s own;
-            JSON-able, and free of times and places.
-        files: name -> content of the files that the fitted model and the estimator need.
+            baseline, golden rows, the `estimator` of its error and the `reference` of drift where it has them, and the
+            fitted `model`'s own; JSON-able, and free of times and places.
+        files: name -> content of the files that the fitted model, the estimator and drift need.
 
     Raises:
         BundleError: a file has a name that is none.
@@ -85,6 +89,29 @@ class Bundle:
         """The same model with another estimator."""
         facts = {**self.facts, "estimator": estimator.facts()}
         return type(self)(facts, {**self.files, **estimator.files()})
+
+    @cached_property
+    def profile(self) -> Profile | None:
+        """What it was trained on, as counts; None in bundles from before there was one.
+
+        Raises:
+            ProfileError: it is of another format.
+        """
+        content = self.files.get(FILE)
+        return None if content is None else Profile.from_bytes(content)
+
+    @cached_property
+    def reference(self) -> "Reference | None":
+        """What its features weigh in drift; None in bundles from before there was a profile."""
+        from ml_assets.core.drift.reference import Reference
+
+        told = self.facts.get("reference")
+        return None if told is None else Reference.from_json(told)
+
+    def compared_with(self, profile: Profile, reference: "Reference") -> Self:
+        """The same model with the profile that drift is distance from."""
+        facts = {**self.facts, "reference": reference.to_json()}
+        return type(self)(facts, {**self.files, FILE: profile.to_bytes()})
 
     @property
     def task(self) -> Task:

@@ -24,7 +24,7 @@ def combine(
     metric: str,
     manifest: Manifest,
     history: Mapping[str, pl.LazyFrame],
-) -> tuple[Bundle, Combination]:
+) -> tuple[Bundle, Combination, pl.DataFrame]:
     """The ensemble of trained models.
 
     Args:
@@ -37,7 +37,7 @@ def combine(
         history: feature partition -> its features table.
 
     Returns:
-        The bundle, and how its members are combined.
+        The bundle, how its members are combined, and the rows they learnt from at most.
     """
     first = next(iter(members.values()))
     spec = next(iter(specs.values()))
@@ -64,7 +64,7 @@ def combine(
         learning={"rows": rows.height, "until": until.isoformat(), "members": learning},
         tuning=tuning or None,
     )
-    return bundle, Combination.from_json(fit.model.facts())
+    return bundle, Combination.from_json(fit.model.facts()), rows
 
 
 def _fit_of(bundle: Bundle) -> Fit:

@@ -56,6 +56,7 @@ def render(summary: Summary, *, graph_url_hint: str) -> str:
         "by_column": [(p.partition, p.rows_validated, p.missing_values) for p in summary.partitions],
         "missing_heat": _heat([(p.rows_validated, p.missing_values) for p in summary.partitions]),
         "changes": [(p.partition, change) for p in summary.partitions for change in p.schema_changes],
+        "minor": any(p.drift_verdict == "stable" and p.drifted_features for p in summary.partitions),
         "errors": error_chart(summary, naive=naive, figure=figure),
         "rows": rows_chart(summary),
         "width": WIDTH,

@@ -40,7 +40,7 @@ class PartitionSummary:
         metric_never_retrained: error of the first champion, had it never been replaced.
         metric_naive: error of the naive baseline.
         drift_verdict: `stable`, `drifted`, `not_enough_rows`; None where no report was made.
-        drifted_features: names, the farthest from the reference first.
+        drifted_features: names, those that made the verdict first; a feature may have drifted in a stable partition.
         missing_values: column → validated rows in which it is missing.
         schema_changes: what changed in the source's columns since the partition before, in words.
     """

@@ -119,7 +119,7 @@ def test_a_bad_value_is_refused_by_name(written, told):
     [
         ({"drift": {"false_alarm_rate": 0}}, "greater than 0"),
         ({"drift": {"false_discovery_rate": 1}}, "less than 0.5"),
-        ({"drift": {"min_rows": 0}}, "greater than or equal to 1"),
+        ({"drift": {"min_rows": 0}}, "greater than or equal to 50"),
         ({"performance": {"tolerance": -0.1}}, "greater than or equal to 0"),
         ({"performance": {"min_labels": 0}}, "greater than or equal to 1"),
         ({"grace": "soon"}, "a length of time"),

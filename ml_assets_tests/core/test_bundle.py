@@ -11,6 +11,8 @@ import pytest
 
 from ml_assets.core.assignment import PartCounts
 from ml_assets.core.bundle import FORMAT, GOLDEN_ROWS, Bundle, require_names
+from ml_assets.core.drift.profile import FILE as PROFILE
+from ml_assets.core.drift.reference import with_reference
 from ml_assets.core.encoding import encode
 from ml_assets.core.errors import BundleError, ScoringError
 from ml_assets.core.estimators import with_estimator
@@ -20,7 +22,7 @@ from ml_assets.core.models.kinds import fit_model
 from ml_assets.core.models.spec import ModelSpec
 from ml_assets.core.models.trees_model import FILE
 from ml_assets.core.parameters import ModelParams
-from ml_assets.core.split import UNIT
+from ml_assets.core.split import PARTITION, UNIT
 from ml_assets.core.target_encoding import TargetEncoding
 from ml_assets.core.time_split import TimeRange, TimeSplit
 
@@ -119,6 +121,23 @@ def test_an_estimator_is_part_of_it_and_changes_no_score(bundle):
     found = [b.estimator.expected(FRAME, scores, b.specs, threads=1).by_block for b in (estimated, read)]
     np.testing.assert_array_equal(*found)
     assert found[0].mean() == pytest.approx(np.abs(scores - VALIDATION["label"].to_numpy()).mean(), rel=0.2)
+
+
+def test_a_profile_is_part_of_it_on_any_number_of_threads_and_changes_no_score(bundle):
+    assert (bundle.profile, bundle.reference) == (None, None)
+    rows = TRAIN.with_columns(pl.lit("2018-03").alias(PARTITION), event_at=datetime(2018, 3, 1))
+    told = {"declared": FEATURES, "metric": "mae", "alpha": None}
+    one, two = (
+        with_reference(bundle, rows, rides(200, 3), {"2018-03": rows.lazy()}, **told, threads=n) for n in (1, 2)
+    )
+    assert one.sha256 == two.sha256 != bundle.sha256
+    assert one.predict(FRAME).tolist() == bundle.predict(FRAME).tolist()
+    read = Bundle({k: v for k, v in json.loads(one.manifest).items() if k != "files"}, one.files)
+    assert read.sha256 == one.sha256
+    assert read.profile.to_bytes() == one.files[PROFILE] == one.profile.to_bytes()
+    assert read.profile.total_rows == TRAIN.height
+    assert read.reference == one.reference
+    assert set(read.reference.weights) == set(NAMES)
 
 
 def test_how_many_rows_get_a_label_at_all(bundle):

@@ -1,0 +1,149 @@
+"""Group `monitoring`: how far a partition is from what its champion was trained on.
+
+What drift is and how it is judged is in `core.drift`; how right the scores were is in `monitoring`.
+"""
+
+import warnings
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from ml_assets.assets.automation import FOLLOWS_ITS_INPUTS
+from ml_assets.assets.frames import LazyFrame
+from ml_assets.assets.metadata import made_from, record_output, table_of
+from ml_assets.assets.monitoring import TREND_PARTITIONS, known_by
+from ml_assets.partitions import windows_through
+from ml_assets.problem import Pipeline
+from ml_assets.resources.models import Models
+from ml_assets.resources.reports import Reports
+from ml_assets.resources.storage import Store
+
+if TYPE_CHECKING:
+    from ml_assets.core.drift.watched import JudgedPartition
+
+NOT_DRIFTED = "not_drifted"
+SHOWN_COLUMNS = 6
+"""Columns in the picture of distributions."""
+
+
+def drift(pipeline: Pipeline) -> dg.AssetsDefinition:
+    """`<p>/drift`: a partition beside the reference profile of the champion that scored it."""
+    key = pipeline.key("drift")
+
+    @dg.asset(
+        key=key,
+        ins={
+            "features": dg.AssetIn(key=pipeline.key("features")),
+            "predictions": dg.AssetIn(key=pipeline.key("predictions")),
+        },
+        description="How far features, predictions and labels are from what the champion that scored the partition was "
+        "trained on: stable, drifted, or not enough rows to tell.",
+        group_name="monitoring",
+        kinds={"json"},
+        partitions_def=pipeline.table.partitions,
+        automation_condition=FOLLOWS_ITS_INPUTS,
+        io_manager_key="records",
+        check_specs=[not_drifted_spec(pipeline)],
+    )
+    def drift_partition(
+        context: dg.AssetExecutionContext,
+        store: Store,
+        models: Models,
+        reports: Reports,
+        features: LazyFrame,
+        predictions: LazyFrame,
+    ) -> Iterator[dg.Output[Any] | dg.AssetCheckResult]:
+        from ml_assets.core.drift.watched import DriftWatch
+
+        window = pipeline.table.window(context.partition_key)
+        watch = DriftWatch(models.load, pipeline.config.monitoring.drift.policy())
+        judged = watch.judge(features, predictions, window.key, known_by(pipeline, store, window))
+        drawn = pictures(pipeline, store, judged)
+        shown = {k: v for n, png in drawn.items() for k, v in reports.picture(key, window.key, n, png).items()}
+        read = made_from(store, {pipeline.key(noun): [window.key] for noun in ("features", "predictions")})
+        yield record_output(judged.record | read, {**told(judged.record), **shown, **read})
+        yield not_drifted(key, judged.record)
+
+    return drift_partition
+
+
+def told(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What the asset's page shows of a record; the rest is in the record."""
+    names = ("verdict", "words", "champion", "p", "magnitude", "rows")
+    shown = {name: record[name] for name in names if record[name] is not None}
+    if record["columns"]:
+        ranked = sorted(record["columns"], key=lambda c: -c["weight"])
+        shown["columns"] = table_of([_row(c) for c in ranked])
+    return shown
+
+
+def _row(column: Mapping[str, Any]) -> dict[str, Any]:
+    wanted = ("distance", "threshold", "psi", "weight", "adjusted_p")
+    return {
+        "column": column["name"],
+        "drifted": column["drifted"],
+        **{name: float(f"{column[name]:.4g}") for name in wanted},
+        "missing": round(column["missing"][1], 4),
+        "unseen": round(column["unseen"], 4),
+    }
+
+
+def not_drifted_spec(pipeline: Pipeline) -> dg.AssetCheckSpec:
+    """The check of a partition's drift."""
+    with warnings.catch_warnings():
+        # Partitioned checks are marked preview in Dagster 1.13; an unpartitioned one would tell of one month only.
+        warnings.simplefilter("ignore", dg.PreviewWarning)
+        return dg.AssetCheckSpec(
+            NOT_DRIFTED,
+            asset=pipeline.key("drift"),
+            description="The partition is like what its champion was trained on; too few rows to tell is no pass.",
+            partitions_def=pipeline.table.partitions,
+        )
+
+
+def not_drifted(key: dg.AssetKey, record: Mapping[str, Any]) -> dg.AssetCheckResult:
+    """Whether a partition was found stable; a warning, since what follows from drift is decided elsewhere."""
+    return dg.AssetCheckResult(
+        check_name=NOT_DRIFTED,
+        asset_key=key,
+        passed=record["verdict"] == "stable",
+        severity=dg.AssetCheckSeverity.WARN,
+        description=record["words"],
+        metadata={
+            "verdict": record["verdict"],
+            "found": record["words"],
+            "drifted_features": record["drifted_features"],
+            "champion": record["champion"] or "none",
+        },
+    )
+
+
+def pictures(pipeline: Pipeline, store: Store, judged: "JudgedPartition") -> dict[str, bytes]:
+    """Both distributions of the most important columns, and the distance of one of them over the last partitions."""
+    from ml_assets.core.drift.pictures import distance_over_time, distributions
+
+    if not judged.pairs:
+        return {}
+    record = judged.record
+    first = [*record["drivers"], *(p.drift.name for p in sorted(judged.pairs, key=lambda pair: -pair.drift.weight))]
+    shown = list(dict.fromkeys(first))[:SHOWN_COLUMNS]
+    windows = windows_through(pipeline.table.partitions, record["partition"], TREND_PARTITIONS)
+    earlier = [store.record(pipeline.key("drift"), w.key) for w in windows[:-1]]
+    history = [
+        (r["partition"], column)
+        for r in (*earlier, record)
+        if r is not None
+        for column in r["columns"]
+        if column["name"] == shown[0]
+    ]
+    return {
+        "distributions": distributions([p for p in judged.pairs if p.drift.name in shown], record["partition"]),
+        "trend": distance_over_time(
+            [key for key, _ in history],
+            [c["distance"] for _, c in history],
+            [c["threshold"] for _, c in history],
+            [c["drifted"] for _, c in history],
+            shown[0],
+        ),
+    }
