@@ -36,13 +36,18 @@ def optimisation_history(trials: Sequence[TrialRecord], *, metric: str) -> bytes
             axes.scatter(*zip(*of_origin, strict=True), s=18, color=color, label=origin)
     if done:
         best = list(accumulate((v for _, v, _ in done), min))
-        axes.step([n for n, _, _ in done], best, where="post", color=COLORS["validation"], label="best so far")
+        last = max(t.number for t in trials)
+        numbers = [*(n for n, _, _ in done), last]
+        axes.step(numbers, [*best, best[-1]], where="post", color=COLORS["validation"], label="best so far")
     if ended := [t.number for t in trials if t.state != "complete"]:
         # Below the points, since they have no loss: the axis' own transform takes heights from 0 to 1.
         axes.scatter(
             ended, [0.02] * len(ended), s=18, marker="x", color=COLORS["train"], label="pruned or failed",
             transform=axes.get_xaxis_transform(),
         )  # fmt: skip
+    if trials:
+        # Those that were given up count for the width, too.
+        axes.set_xlim(-0.5, max(t.number for t in trials) + 0.5)
     axes.set(xlabel="trial", ylabel=as_text(f"mean loss over the folds ({metric})"))
     axes.xaxis.get_major_locator().set_params(integer=True)
     if trials:
