@@ -1,5 +1,6 @@
 """What a drift report costs: `python -m benchmarks --only drift-cost`."""
 
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -28,7 +29,9 @@ def main(rows: int, repetitions: int) -> str:
         def turn(contender: Contender) -> Callable[[], Run]:
             def take() -> Run:
                 with tempfile.TemporaryDirectory(dir=folder) as out:
-                    return measure(contender, folder, Path(out))
+                    done = measure(contender, folder, Path(out))
+                sys.stderr.write(f"{contender.module}, {contender.step}: {done.cpu:.2f} s, {done.peak_mb:.0f} MB\n")
+                return done
 
             return take
 

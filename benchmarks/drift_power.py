@@ -3,7 +3,8 @@
 Streams are those of `drift_streams`. A contender gives each partition one score, more being more drift; its threshold
 is set by its own streams without drift, so that all raise as many false alarms. That is kinder to the others than
 life: their defaults (0.1 and half of the columns; three standard deviations) keep no rate, and a training window has
-no thousand partitions to learn one from. Ours are set in the same way, and its configured rate is listed beside.
+no thousand partitions to learn one from. Ours are set in the same way, and its configured rate is listed beside. How
+often seasons alone raise an alarm is in `drift_seasons`.
 """
 
 import json

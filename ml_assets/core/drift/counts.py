@@ -3,6 +3,7 @@
 Counts are whole numbers, so that those of parts add up to those of the whole, exactly and in any order.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -115,7 +116,7 @@ def _categories(frame: pl.LazyFrame, bins: Bins) -> ColumnCounts:
 
 
 def _numbers(frame: pl.LazyFrame, bins: Bins) -> ColumnCounts:
-    numbers = frame.select(pl.col(bins.name).cast(pl.Float64)).collect(engine="streaming")[bins.name]
+    numbers = frame.select(pl.col(bins.name).cast(pl.Float64)).collect()[bins.name]
     nulls, nans = numbers.null_count(), int(numbers.is_nan().sum())
     infinite = 0
     low, high = float(bins.points[0]), float(bins.points[-1])
@@ -124,12 +125,12 @@ def _numbers(frame: pl.LazyFrame, bins: Bins) -> ColumnCounts:
     places = Places.of(bins.points, len(numbers))
     for part in _parts(numbers):
         rows = part[~np.isnan(part)] if nulls + nans else part
-        finite = np.isfinite(rows)
-        if not finite.all():
-            infinite += int((~finite).sum())
-            rows = rows[finite]
+        smallest, largest = rows.min(initial=np.inf), rows.max(initial=-np.inf)
+        if math.isinf(smallest) or math.isinf(largest):
+            infinite += int(np.isinf(rows).sum())
+            rows = rows[np.isfinite(rows)]
         ordered += np.bincount(places.places(rows), minlength=ordered.size)
-        if rows.size and (rows.min() < low or rows.max() > high):
+        if smallest < low or largest > high:
             beyond[0] += _units(low - rows[rows < low], bins.deviation)
             beyond[1] += _units(rows[rows > high] - high, bins.deviation)
     points, gaps = ordered[1::2], ordered[::2]

@@ -14,9 +14,11 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.intp]
 
-STEPS = (2**17, 2**20)
-"""Numbers of steps to try; the first table fits into the second cache. Where more than two points share a step, numbers
-are searched for."""
+STEPS = (2**13, 2**15, 2**17, 2**20)
+"""Numbers of steps to try; the smaller tables fit into the nearest caches. Where more than two points share a step,
+numbers are searched for."""
+FEWEST_NUMBERS = 2**17
+"""For fewer, a table costs more than it saves."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,21 +28,21 @@ class Places:
     Args:
         points: ascending, different, finite, at least one.
         steps: how many.
-        before: points before each step, `[steps + 1]`; None where three points share a step.
+        before: twice the number of points before each step, `[steps + 1]`; None where three points share a step.
         within: the points in each step, the second one only where any step has two; infinite where there is none,
             `[1 or 2, steps + 1]`.
     """
 
     points: Floats
     steps: int
-    before: npt.NDArray[np.int32] | None
+    before: Integers | None
     within: Floats
 
     @classmethod
-    def of(cls, points: Floats, numbers: int = STEPS[-1]) -> Self:
+    def of(cls, points: Floats, numbers: int = 2**20) -> Self:
         """Make the table, if that pays for so many numbers."""
         width = float(points[-1]) - float(points[0])
-        tried = [count for count in STEPS if count <= numbers]
+        tried = STEPS if numbers >= FEWEST_NUMBERS else ()
         for count in tried if 0 < width < math.inf and STEPS[-1] / width < math.inf else ():
             steps = _steps(points, points, count)
             first = np.r_[True, np.diff(steps) > 0]
@@ -48,7 +50,7 @@ class Places:
                 within = np.full((1 if first.all() else 2, count + 1), np.inf)
                 within[0, steps[first]] = points[first]
                 within[-1, steps[~first]] = points[~first]
-                return cls(points, count, np.searchsorted(steps, np.arange(count + 1)).astype(np.int32), within)
+                return cls(points, count, 2 * np.searchsorted(steps, np.arange(count + 1)), within)
         return cls(points, 0, None, np.zeros((0, 0)))
 
     def places(self, numbers: Floats) -> Integers:
@@ -66,12 +68,12 @@ class Places:
             return np.asarray(2 * smaller + same, dtype=np.intp)
         with np.errstate(over="ignore"):
             steps = _steps(numbers, self.points, self.steps)
-        places = 2 * self.before[steps]
+        places = self.before[steps]
         for point in self.within:
             here = point[steps]
             places += numbers >= here
             places += numbers > here
-        return np.asarray(places, dtype=np.intp)
+        return places
 
 
 def _steps(numbers: Floats, points: Floats, count: int) -> npt.NDArray[np.int32]:

@@ -1,5 +1,5 @@
 """Surprise without seasons is nearly that of the normal distribution, with seasons nearly Student's t; see
-`benchmarks/drift_power.py` for the false-alarm rates in between."""
+`benchmarks/drift_seasons.py` for all that is in between."""
 
 import numpy as np
 import pytest
