@@ -95,7 +95,7 @@ def tuning(folder: Path, repetitions: int) -> str:
     return "\n\n".join(
         [
             "### A study of 30 trials, and the model of its winner",
-            "From rows to the winner's model. Trials of ml_assets are judged on three blocks of rows before the "
+            "From rows to the winner's model. Trials of ml_assets are judged on two blocks of rows before the "
             "holdout, others on the newest of these.",
             table(runs, base=OURS),
             errors_of(meeting.results),

@@ -45,7 +45,7 @@ PIPELINE = _pipeline()
 [(NAME, SPEC)] = PIPELINE.config.specs.items()
 PARAMS = ModelParams()
 TUNING = Tuning()
-"""30 trials on 3 folds, the default space."""
+"""30 trials on 2 folds, the default space."""
 LENGTH = PIPELINE.table.window(MONTHS_LEARNT[-1]).end - PIPELINE.table.window(MONTHS_LEARNT[-1]).start
 RECIPE = training.recipe_of(PIPELINE, NAME, LENGTH)
 """Of the untuned model; here, since it reads what is declared: features, and the contract behind them."""

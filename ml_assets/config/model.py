@@ -168,7 +168,7 @@ class Tuning(BaseModel):
         "machine, and only the study's record makes it repeatable.",
     )
     warm_start: bool = Field(default=True, description="Whether the champion's best parameters are tried first.")
-    folds: int = Field(default=3, ge=1, le=20, description="Blocks of later rows on which every trial is judged.")
+    folds: int = Field(default=2, ge=1, le=20, description="Blocks of later rows on which every trial is judged.")
     pruning: bool = Field(
         default=True,
         description="Whether a trial is stopped whose validation curve is worse than those of the best, or that is "

@@ -64,7 +64,7 @@ class Pruning:
     """
 
     best_share: float = 0.15
-    warm_up_trees: int = 70
+    warm_up_trees: int = 50
     warm_up_trials: int = 3
 
     def outpaced(
