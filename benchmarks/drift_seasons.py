@@ -7,7 +7,7 @@ import argparse
 
 import numpy as np
 
-from ml_assets.core.between_partitions import ScoreModel
+from ml_assets.core.drift.between_partitions import ScoreModel
 
 SIZES = (0.0, 0.5, 1.0, 1.5, 2.0, 4.0, 20.0)
 """Deviation of seasons, in deviations by chance."""
