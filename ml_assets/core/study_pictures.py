@@ -30,13 +30,13 @@ def optimisation_history(trials: Sequence[TrialRecord], *, metric: str) -> bytes
         metric: whose loss it is.
     """
     done = [(t.number, t.value, t) for t in trials if t.value is not None]
+    last = max((t.number for t in trials), default=0)
     figure, axes = sheet(f"Tuning: {len(trials)} trials, {len(done)} of them complete")
     for origin, color in ORIGINS.items():
         if of_origin := [(n, v) for n, v, t in done if t.origin == origin]:
             axes.scatter(*zip(*of_origin, strict=True), s=18, color=color, label=origin)
     if done:
         best = list(accumulate((v for _, v, _ in done), min))
-        last = max(t.number for t in trials)
         numbers = [*(n for n, _, _ in done), last]
         axes.step(numbers, [*best, best[-1]], where="post", color=COLORS["validation"], label="best so far")
     if ended := [t.number for t in trials if t.state != "complete"]:
@@ -47,7 +47,7 @@ def optimisation_history(trials: Sequence[TrialRecord], *, metric: str) -> bytes
         )  # fmt: skip
     if trials:
         # Those that were given up count for the width, too.
-        axes.set_xlim(-0.5, max(t.number for t in trials) + 0.5)
+        axes.set_xlim(-0.5, last + 0.5)
     axes.set(xlabel="trial", ylabel=as_text(f"mean loss over the folds ({metric})"))
     axes.xaxis.get_major_locator().set_params(integer=True)
     if trials:

@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from ml_assets.core.encoding import Floats
 from ml_assets.core.errors import TrainingError
 from ml_assets.core.features import LABEL
 from ml_assets.core.folds import Fold
@@ -200,19 +199,12 @@ class TrialScorer:
                 threads=self._threads,
                 classes=plan.classes,
             )
-        _weigh(self._prepared[key], weights)
+        self._prepared[key].weigh(weights)
         return self._prepared[key]
 
 
 def _rate(params: ModelParams) -> float:
     return 1.0 if params.boosting == "rf" else params.learning_rate
-
-
-def _weigh(prepared: Prepared, weights: Floats | None) -> None:
-    """Set the weights of training rows anew. Not by `set_weight`, which leaves the old ones where it is given None."""
-    rows = prepared.rows.construct()
-    rows.set_field("weight", None if weights is None else weights.astype("float32"))
-    rows.weight = None if weights is None else rows.get_field("weight")
 
 
 def _told(feature: Declared) -> dict[str, Any]:
