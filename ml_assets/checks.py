@@ -4,7 +4,6 @@ They read what is stored and can be run again by themselves. When a verdict is w
 `ml_assets.core.quality`; the checks of a pipeline's assets stand beside those assets, whose inputs they share.
 """
 
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +14,7 @@ import dagster as dg
 from ml_assets.assets.data import source_change
 from ml_assets.assets.frames import LazyFrame
 from ml_assets.assets.metadata import table_of
+from ml_assets.assets.partitioned_checks import partitioned_check
 from ml_assets.problem import TABLE_NOUNS, Table
 from ml_assets.resources.materializations import Made, recent
 from ml_assets.resources.storage import Store
@@ -35,17 +35,10 @@ DESCRIPTIONS: "dict[Check, str]" = {
 
 def table_checks(table: Table) -> dg.AssetChecksDefinition:
     """`contract`, `rows`, `keys` and `volume` of `<table>/validated`, in one step."""
-    with warnings.catch_warnings():
-        # Partitioned checks are marked preview in Dagster 1.13; an unpartitioned one would tell of one month only.
-        warnings.simplefilter("ignore", dg.PreviewWarning)
-        specs = [
-            dg.AssetCheckSpec(
-                name, asset=table.key("validated"), description=told, partitions_def=table.partitions,
-                # Not an input: the check reads the stored partitions by itself.
-                additional_deps=[table.key("quarantine")],
-            )
-            for name, told in DESCRIPTIONS.items()
-        ]  # fmt: skip
+    specs = [
+        partitioned_check(name, table.key("validated"), table.partitions, told, reads_too=[table.key("quarantine")])
+        for name, told in DESCRIPTIONS.items()
+    ]
 
     @dg.multi_asset_check(
         name=f"{table.name}__checks",

@@ -3,7 +3,6 @@
 What drift is and how it is judged is in `core.drift`; how right the scores were is in `monitoring`.
 """
 
-import warnings
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from ml_assets.assets.automation import FOLLOWS_ITS_INPUTS
 from ml_assets.assets.frames import LazyFrame
 from ml_assets.assets.metadata import made_from, record_output, table_of
 from ml_assets.assets.monitoring import TREND_PARTITIONS, known_by
+from ml_assets.assets.partitioned_checks import partitioned_check
 from ml_assets.partitions import windows_through
 from ml_assets.problem import Pipeline
 from ml_assets.resources.models import Models
@@ -91,15 +91,12 @@ def _row(column: Mapping[str, Any]) -> dict[str, Any]:
 
 def not_drifted_spec(pipeline: Pipeline) -> dg.AssetCheckSpec:
     """The check of a partition's drift."""
-    with warnings.catch_warnings():
-        # Partitioned checks are marked preview in Dagster 1.13; an unpartitioned one would tell of one month only.
-        warnings.simplefilter("ignore", dg.PreviewWarning)
-        return dg.AssetCheckSpec(
-            NOT_DRIFTED,
-            asset=pipeline.key("drift"),
-            description="The partition is like what its champion was trained on; too few rows to tell is no pass.",
-            partitions_def=pipeline.table.partitions,
-        )
+    return partitioned_check(
+        NOT_DRIFTED,
+        pipeline.key("drift"),
+        pipeline.table.partitions,
+        "The partition is like what its champion was trained on; too few rows to tell is no pass.",
+    )
 
 
 def not_drifted(key: dg.AssetKey, record: Mapping[str, Any]) -> dg.AssetCheckResult:

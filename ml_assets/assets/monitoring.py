@@ -1,6 +1,5 @@
 """Group `monitoring`: how right the scores were, how right they probably are, and whether that was promised."""
 
-import warnings
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ import dagster as dg
 from ml_assets.assets.automation import FOLLOWS_ITS_INPUTS
 from ml_assets.assets.frames import LazyFrame
 from ml_assets.assets.metadata import made_from, record_output, table_of
+from ml_assets.assets.partitioned_checks import partitioned_check
 from ml_assets.core.releases import champions
 from ml_assets.core.windows import Window
 from ml_assets.partitions import windows_through
@@ -139,16 +139,13 @@ def champion_row(bundle: str, of: Mapping[str, Any], metric: str) -> dict[str, A
 
 def promise_spec(pipeline: Pipeline) -> dg.AssetCheckSpec:
     """The check of a partition's performance."""
-    with warnings.catch_warnings():
-        # Partitioned checks are marked preview in Dagster 1.13; an unpartitioned one would tell of one month only.
-        warnings.simplefilter("ignore", dg.PreviewWarning)
-        return dg.AssetCheckSpec(
-            PROMISE,
-            asset=pipeline.key("performance"),
-            description="The champion's realised error is not surely worse, by more than the margin, than its decision "
-            "promised; without enough known labels it is not judged, which is no pass.",
-            partitions_def=pipeline.table.partitions,
-        )
+    return partitioned_check(
+        PROMISE,
+        pipeline.key("performance"),
+        pipeline.table.partitions,
+        "The champion's realised error is not surely worse, by more than the margin, than its decision promised; "
+        "without enough known labels it is not judged, which is no pass.",
+    )
 
 
 def promise_kept(key: dg.AssetKey, record: Mapping[str, Any]) -> dg.AssetCheckResult:
