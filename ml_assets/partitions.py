@@ -4,6 +4,7 @@ What computes with windows is in `ml_assets.core`; this module only translates.
 """
 
 import math
+from bisect import bisect_left
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Literal
@@ -46,6 +47,13 @@ def windows_through(
     if key is not None:
         keys = keys[: keys.index(key) + 1]
     return [window_of(partitions, k) for k in (keys if count is None else keys[-count:])]
+
+
+def windows_from(partitions: dg.TimeWindowPartitionsDefinition, start: datetime, count: int) -> list[Window]:
+    """The first `count` windows that begin at or after an instant, oldest first; fewer where they have not passed."""
+    keys = list(partitions.get_partition_keys())
+    at = bisect_left(keys, start, key=lambda k: window_of(partitions, k).start)
+    return [window_of(partitions, k) for k in keys[at : at + count]]
 
 
 SHORTEST: dict[Cadence, timedelta] = {

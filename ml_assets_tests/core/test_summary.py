@@ -81,7 +81,7 @@ def test_json_comes_back_the_same_and_has_the_keys_programs_read() -> None:
         "metric metric_never_retrained metric_naive drift_verdict drifted_features missing_values schema_changes"
     )
     assert " ".join(document["trainings"][0]) == (
-        "as_of reason decision reasons bundle rows seconds holdout_metric holdout_metric_naive"
+        "as_of reason decision reasons bundle rows seconds holdout_metric holdout_metric_naive worth"
     )
 
 
