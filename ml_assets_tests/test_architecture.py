@@ -20,7 +20,7 @@ LAYERS = [
     ("partitions", "resources"),
     ("config",),
     ("problem", "user_code"),
-    ("releasing",),
+    ("attributing", "releasing"),
     ("assets", "ledger_audit"),
     ("checks", "jobs", "scaffolds", "sensors"),
     ("components",),
