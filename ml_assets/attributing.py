@@ -75,7 +75,8 @@ class Accountant:
     def settle(self, window: Window, known_by: datetime) -> dict[str, Any] | None:
         """Count the account that a partition belongs to, tell the ledger of it if it is closed, and return it.
 
-        An account that another champion ended is told of at the first measurement after that, too.
+        Those of the champion that answers the partition and of the one before it are told of too, if they are closed
+        and not told of yet: labels may have been late, or a release may have ended one.
 
         Args:
             window: the partition; it is scored.
@@ -91,14 +92,14 @@ class Accountant:
         """
         from ml_assets.core.retraining.replaced import ended_before, replacement_at
 
-        events = self.ledger.events(self.pipeline.name)
-        ended = account_of(self.pipeline, ended_before(events, window.start))
-        if ended and attribution_of(events, ended.release) is None:
-            self._count(ended, known_by)
-        own = account_of(self.pipeline, replacement_at(events, window.start))
-        if own is None or window not in own.partitions:
-            return None
-        return {**self._count(own, known_by).to_json(self.pipeline.loss_unit), "release": own.release}
+        events, counted = self.ledger.events(self.pipeline.name), None
+        for replacement in (ended_before(events, window.start), replacement_at(events, window.start)):
+            account = account_of(self.pipeline, replacement)
+            is_own = account is not None and window in account.partitions
+            if account and (is_own or attribution_of(events, account.release) is None):
+                found = self._count(account, known_by).to_json(self.pipeline.loss_unit)
+                counted = {**found, "release": account.release} if is_own else None
+        return counted
 
     def _count(self, account: "Account", known_by: datetime) -> "Attribution":
         from ml_assets.core.retraining.account import Counting

@@ -107,6 +107,21 @@ def test_labels_that_are_late_close_it_when_they_are_measured(judged, pipeline):
     assert judged.kinds()[-1] == "attributed"
 
 
+def test_labels_that_nobody_measured_again_for_close_it_with_a_later_partition(judged, pipeline):
+    for month in ("2018-07", "2018-08"):
+        score(judged, pipeline, month, delay=timedelta(days=40))
+    assert not settle(judged, pipeline, "2018-08")["closed"]
+    score(judged, pipeline, "2018-09")
+    assert settle(judged, pipeline, "2018-09") is None
+    assert "attributed" not in judged.kinds()
+    score(judged, pipeline, "2018-10")
+    assert settle(judged, pipeline, "2018-10") is None
+    assert judged.kinds()[-1] == "attributed"
+    before = judged.desk.events()
+    settle(judged, pipeline, "2018-10")
+    assert judged.desk.events() == before
+
+
 def test_two_that_measure_at_once_write_one_event(judged, pipeline, monkeypatch):
     for month in ("2018-07", "2018-08"):
         score(judged, pipeline, month)
