@@ -4,8 +4,7 @@ What computes with windows is in `ml_assets.core`; this module only translates.
 """
 
 import math
-from bisect import bisect_left
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Literal
 
@@ -51,9 +50,13 @@ def windows_through(
 
 def windows_from(partitions: dg.TimeWindowPartitionsDefinition, start: datetime, count: int) -> list[Window]:
     """The first `count` windows that begin at or after an instant, oldest first; fewer where they have not passed."""
-    keys = list(partitions.get_partition_keys())
-    at = bisect_left(keys, start, key=lambda k: window_of(partitions, k).start)
-    return [window_of(partitions, k) for k in keys[at : at + count]]
+    found: list[Window] = []
+    # Window by window: all keys of an hourly table take seconds.
+    at = max(start.replace(tzinfo=UTC), partitions.start)
+    while len(found) < count and (span := partitions.get_next_partition_window(at)) is not None:
+        found.append(window_of(partitions, span.start.strftime(partitions.fmt)))
+        at = span.end
+    return found
 
 
 SHORTEST: dict[Cadence, timedelta] = {
