@@ -22,7 +22,7 @@ LAYERS = [
     ("problem", "user_code"),
     ("releasing",),
     ("assets", "ledger_audit"),
-    ("checks", "jobs", "scaffolds", "sensors"),
+    ("checks", "jobs", "landing", "scaffolds", "sensors"),
     ("components",),
     ("definitions", "project"),
     ("replay",),
