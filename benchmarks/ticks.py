@@ -194,7 +194,7 @@ def main(root: Path) -> str:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) == 2:  # noqa: PLR2004
+    if len(sys.argv) == 2:
         history(Path(sys.argv[1]))
     else:
         sys.stdout.write(json.dumps(look(Path(sys.argv[1]), sys.argv[2])) + "\n")

@@ -18,6 +18,7 @@ from ml_assets.core.windows import Window
 from ml_assets.jobs import ingest_name
 from ml_assets.partitions import windows_through
 from ml_assets.problem import Table
+from ml_assets.resources.clock import Clock
 from ml_assets.resources.materializations import latest
 from ml_assets.resources.sources.interface import Source, make_source
 
@@ -47,8 +48,8 @@ def new_data(table: Table) -> dg.SensorDefinition:
         default_status=dg.DefaultSensorStatus.RUNNING,
         minimum_interval_seconds=int(table.config.check_interval.total_seconds()),
     )
-    def landed(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-        landing, faults = look(table, source(), context.instance, datetime.now(UTC))
+    def landed(context: dg.SensorEvaluationContext, clock: Clock) -> dg.SensorResult | dg.SkipReason:
+        landing, faults = look(table, source(), context.instance, clock.now())
         said = landing.in_words(table.name)
         if not landing.requests:
             if faults:  # nothing else gets lost: the on-call sees a failed tick

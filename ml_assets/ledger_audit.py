@@ -9,13 +9,16 @@ import dagster as dg
 
 from ml_assets.core.decision_record import record_faults
 from ml_assets.core.errors import BundleError
-from ml_assets.core.releases import DECIDED, RELEASED, ROLLED_BACK, Event, chain_faults
+from ml_assets.core.releases import BEGUN, DECIDED, ENDED, JUDGED, RELEASED, ROLLED_BACK, Event, chain_faults
 from ml_assets.releasing import ReleaseDesk
 
 NEEDED = {
     DECIDED: {"bundle", "as_of", "verdict", "record"},
     RELEASED: {"bundle", "as_of", "scores_from", "record", "forced"},
     ROLLED_BACK: {"bundle", "as_of", "scores_from", "from_bundle"},
+    JUDGED: {"action", "reasons", "evidence", "key", "plan", "digest", "by"},
+    BEGUN: {"key", "run", "as_of"},
+    ENDED: {"key", "run", "as_of", "outcome", "why"},
 }
 
 

@@ -91,8 +91,14 @@ def verify(pipeline: str, *, expect: str | None, as_json: bool) -> None:
 
 def in_one_line(event: Event) -> str:
     """An event as a line of a table: number, time, partition, bundle, what happened."""
-    f = event.facts
-    return f"{event.sequence:>4}  {f.get('at', ''):25}  {f['as_of']:10}  {f['bundle'][:SHOWN]}  {told(event)}"
+    at, bundle = event.facts.get("at", ""), event.facts.get("bundle", "")[:SHOWN]
+    return f"{event.sequence:>4}  {at:25}  {_as_of(event):10}  {bundle:{SHOWN}}  {told(event)}"
+
+
+def _as_of(event: Event) -> str:
+    """The as-of partition that an event is about; empty where it is about none."""
+    plan = event.facts.get("plan") or {}
+    return str(event.facts.get("as_of") or plan.get("as_of") or "")
 
 
 def _counted(events: Sequence[Event]) -> str:

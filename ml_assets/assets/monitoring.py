@@ -12,6 +12,7 @@ from ml_assets.assets.metadata import made_from, record_output, table_of
 from ml_assets.assets.partitioned_checks import partitioned_check
 from ml_assets.core.releases import champions
 from ml_assets.core.windows import Window
+from ml_assets.observing import REALISED
 from ml_assets.partitions import windows_through
 from ml_assets.problem import Pipeline
 from ml_assets.resources.ledger import Ledger
@@ -115,10 +116,26 @@ def shown(record: Mapping[str, Any], metric: str) -> dict[str, Any]:
     told |= {f"{metric}_{n}": record[n]["estimate"] for n in ("estimated", "expected") if record[n]}
     told |= {n: record[n] for n in ("rows_mature", "coverage", "known_by", REFRESH_AT) if record.get(n) is not None}
     told |= {f"{n}_said": record[n]["words"] for n in ("promise", "outlook", "agreement")}
+    if (found := judged(record)) is not None:
+        told[REALISED] = found
     if record["by_bundle"]:
         told["label_delay_hours"] = record["label_delay_hours"]
         told["champions"] = table_of([champion_row(b, of, metric) for b, of in record["by_bundle"].items()])
     return told
+
+
+def judged(record: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What a partition's error says of its champion: value, bound, whether that is surely broken; None of nothing."""
+    interval, promise = record["interval"], record["promise"]
+    if interval is None or promise["excess"] is None:
+        return None
+    return {
+        "champion": record["bundle"],
+        "value": interval["estimate"],
+        "bound": interval["estimate"] - promise["excess"]["estimate"],
+        "broken": promise["outcome"] == "broken",
+        "rows": record["rows_mature"],
+    }
 
 
 def champion_row(bundle: str, of: Mapping[str, Any], metric: str) -> dict[str, Any]:

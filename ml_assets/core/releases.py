@@ -15,6 +15,8 @@ from ml_assets.core.errors import LedgerError
 
 GENESIS = "0" * 64
 DECIDED, RELEASED, ROLLED_BACK = "decided", "released", "rolled_back"
+JUDGED, BEGUN, ENDED = "judged", "training_begun", "training_ended"
+"""What was decided about retraining by itself; a training that it asked for began; it ended without a decision."""
 CURE = "restore the ledger's database from a backup; do not release anything until then"
 
 
@@ -25,7 +27,7 @@ class Event:
     Args:
         pipeline: whose ledger.
         sequence: 1, 2, 3, … without gaps.
-        kind: `decided`, `released` or `rolled_back`.
+        kind: `decided`, `released`, `rolled_back`, `judged`, `training_begun` or `training_ended`.
         facts: what happened, JSON-able.
         previous: hash of the event before, `GENESIS` for the first.
         hash: SHA-256 over everything above.
@@ -103,6 +105,23 @@ def check_chain(events: Sequence[Event]) -> None:
             f"ledger of {events[0].pipeline}", found=faults, expected="events 1, 2, 3, … each following the one before",
             cure=CURE,
         )  # fmt: skip
+
+
+def is_overtaken(kind: str, events: Sequence[Event], after: int) -> bool:
+    """Whether an event that was made in the light of the first `after` events must not be appended to these.
+
+    What is decided, released and gone back to rests on what was decided, released and gone back to, and not on what
+    was judged about retraining meanwhile; all other events rest on everything.
+
+    Args:
+        kind: of the event.
+        events: all that there are.
+        after: how many of them its author has seen.
+    """
+    if len(events) < after:
+        return True
+    ours = (DECIDED, RELEASED, ROLLED_BACK)
+    return any(kind not in ours or e.kind in ours for e in events[after:])
 
 
 def head(events: Sequence[Event]) -> str:
@@ -207,5 +226,13 @@ def told(event: Event) -> str:
     facts = event.facts
     if event.kind == DECIDED:
         return f"decided {facts['verdict']}: {facts['reasons'][0]}"
+    if event.kind == JUDGED:
+        plan = facts["plan"]
+        what = f"{plan['how']} as of {plan['as_of']} on {plan['window']} partitions" if plan else facts["action"]
+        return f"{facts['by']} decided to {what}: {'; '.join(facts['reasons'])}"
+    if event.kind == BEGUN:
+        return f"training as of {facts['as_of']} began in run {facts['run']}"
+    if event.kind == ENDED:
+        return f"training as of {facts['as_of']} ended without a decision ({facts['outcome']}): {facts['why']}"
     how = "rolled back to" if event.kind == ROLLED_BACK else "released by force" if facts["forced"] else "released"
     return f"{how} by {facts['by']}: {facts['reason']}"
