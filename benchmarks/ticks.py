@@ -148,7 +148,9 @@ def sensing(definitions: Any, recorded: Any, sensor: str) -> Callable[[], str]:
     defined = definitions.resolve_sensor_def(sensor)
 
     def tick() -> str:
-        with dg.build_sensor_context(recorded, sensor_name=sensor, definitions=definitions) as context:
+        with dg.build_sensor_context(
+            recorded, sensor_name=sensor, definitions=definitions, resources=definitions.resources
+        ) as context:
             answer = defined.evaluate_tick(context)
         return answer.skip_message or f"{len(answer.run_requests)} requests"
 
@@ -183,8 +185,8 @@ def main(root: Path) -> str:
         lines.append(f"| `{sensor}` | {told['cold']:.2f} | {told['warm']:.2f} | {told['said'].splitlines()[0][:120]} |")
     return "\n".join(
         [
-            f"{PARTITIONS:,} daily partitions, each of the {len(NOUNS)} assets of the data side made {MADE_TIMES} times; "
-            f"load of the machine {os.getloadavg()[0]:.1f}.",
+            f"{PARTITIONS:,} daily partitions, each of {len(NOUNS)} assets made {MADE_TIMES} times; load of the machine "
+            f"{os.getloadavg()[0]:.1f}.",
             "",
             "| sensor | first look of a process, s | later ones, s | said |",
             "|---|---|---|---|",

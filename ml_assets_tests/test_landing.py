@@ -48,7 +48,10 @@ class Landing:
     def tick(self) -> list[dg.RunRequest] | str:
         """Requests, or why there are none; every tick without a cursor."""
         with dg.build_sensor_context(
-            instance=self.world.instance, definitions=self.definitions, sensor_name="rides_new_data"
+            instance=self.world.instance,
+            definitions=self.definitions,
+            resources=self.definitions.resources,
+            sensor_name="rides_new_data",
         ) as context:
             answer = self.sensor.evaluate_tick(context)
         assert answer.cursor is None
