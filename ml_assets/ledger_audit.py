@@ -10,6 +10,7 @@ import dagster as dg
 from ml_assets.core.decision_record import record_faults
 from ml_assets.core.errors import BundleError
 from ml_assets.core.releases import (
+    ASKED,
     ATTRIBUTED,
     BEGUN,
     DECIDED,
@@ -26,6 +27,7 @@ NEEDED = {
     DECIDED: {"bundle", "as_of", "verdict", "record"},
     RELEASED: {"bundle", "as_of", "scores_from", "record", "forced"},
     ROLLED_BACK: {"bundle", "as_of", "scores_from", "from_bundle"},
+    ASKED: {"by", "why"},
     JUDGED: {"action", "reasons", "evidence", "key", "plan", "digest", "by"},
     BEGUN: {"key", "run", "as_of"},
     ENDED: {"key", "run", "as_of", "outcome", "why"},

@@ -1,6 +1,7 @@
 """history, status, rollback, release, verify: as a person on call types them, and as a program reads them."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from click.testing import CliRunner, Result
 
 from ml_assets import ledger_commands, release_commands
 from ml_assets.cli import main
+from ml_assets.config.retraining import Retraining
 from ml_assets.project import pipeline_named
 
 
@@ -39,6 +41,15 @@ def refused(result: Result, *words: str) -> None:
     assert isinstance(result.exception, SystemExit), result.exception
     for word in words:
         assert word in result.output
+
+
+def test_retrain_writes_down_who_asks_and_why(judged, call, monkeypatch):
+    refused(call("retrain", "--reason", "new meters"), "no section `retraining`", "retraining: {}")
+    config = judged.pipeline.config.model_copy(update={"retraining": Retraining()})
+    monkeypatch.setattr(judged, "desk", replace(judged.desk, pipeline=replace(judged.pipeline, config=config)))
+    assert "event 1 of the ledger" in done(call("retrain", "--reason", "new meters"))
+    assert "ann asked for a training: new meters" in done(call("history"))
+    assert json.loads(done(call("retrain", "--reason", "again", "--json")))["event"]["facts"]["why"] == "again"
 
 
 def test_history(judged, call):

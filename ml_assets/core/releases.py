@@ -15,8 +15,9 @@ from ml_assets.core.errors import LedgerError
 
 GENESIS = "0" * 64
 DECIDED, RELEASED, ROLLED_BACK, ATTRIBUTED = "decided", "released", "rolled_back", "attributed"
-JUDGED, BEGUN, ENDED = "judged", "training_begun", "training_ended"
-"""What was decided about retraining by itself; a training that it asked for began; it ended without a decision."""
+ASKED, JUDGED, BEGUN, ENDED = "asked", "judged", "training_begun", "training_ended"
+"""A person asked for a training; what was decided about one by itself; one that was decided on began; it ended without
+a decision on a candidate."""
 CURE = "restore the ledger's database from a backup; do not release anything until then"
 
 
@@ -27,7 +28,8 @@ class Event:
     Args:
         pipeline: whose ledger.
         sequence: 1, 2, 3, … without gaps.
-        kind: `decided`, `released`, `rolled_back`, `attributed`, `judged`, `training_begun` or `training_ended`.
+        kind: `decided`, `released`, `rolled_back`, `attributed`, `asked`, `judged`, `training_begun` or
+            `training_ended`.
         facts: what happened, JSON-able.
         previous: hash of the event before, `GENESIS` for the first.
         hash: SHA-256 over everything above.
@@ -238,6 +240,8 @@ def told(event: Event) -> str:
         return f"attributed: {facts['words']}"
     if event.kind == DECIDED:
         return f"decided {facts['verdict']}: {facts['reasons'][0]}"
+    if event.kind == ASKED:
+        return f"{facts['by']} asked for a training: {facts['why']}"
     if event.kind == JUDGED:
         plan = facts["plan"]
         what = f"{plan['how']} as of {plan['as_of']} on {plan['window']} partitions" if plan else facts["action"]
