@@ -148,8 +148,6 @@ def test_a_training_set_looks_back_over_its_window_only(project):
         ({}, {"evaluation": {"metric": "log_loss"}}, ["metric: log_loss of a regression", "mae, rmse, pinball"]),
         ({}, {"label": {"column": "price_usd", "known_at": "paid_at", "task": "multiclass"}}, ["at least three"]),
         ({}, {"trackers": ["mlflow", "notebook"]}, ["trackers", "notebook"]),
-        ({}, {"retraining": {"on_drift": {"k": 2, "n": 3}}}, ["not built in this version", "retraining", "remove"]),
-        ({}, {"monitoring": {"grace": "15m"}}, ["not built", "monitoring.grace", "remove"]),
         ({}, {"monitoring": {"drift": {"domain_classifier": True}}}, ["not built", "domain_classifier", "remove"]),
         ({}, {"monitoring": {"drift": {"psi": 0.2}}}, ["psi"]),
         ({}, {"rollout": {"strategy": "canary"}}, ["not built", "rollout"]),

@@ -13,36 +13,6 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class OnDrift(_Section):
-    """How much drift is evidence."""
-
-    k: int = Field(ge=1, description="Drifted reports among the last n.")
-    n: int = Field(ge=1, description="Reports looked at.")
-
-
-class OnStale(_Section):
-    """How long the monitor may be silent."""
-
-    after: str = Field(description="Duration such as 7d.")
-
-
-class Budget(_Section):
-    """How many retrainings are allowed."""
-
-    runs: int = Field(ge=0, description="Retrainings.")
-    per: int = Field(ge=1, description="Partitions within which they count.")
-
-
-class Retraining(_Section):
-    """When to retrain (level 2)."""
-
-    on_drift: OnDrift | None = Field(default=None, description="Evidence from drift reports.")
-    on_stale: OnStale | None = Field(default=None, description="Evidence from a silent monitor.")
-    cooldown: int | None = Field(default=None, ge=0, description="Partitions between two retrainings.")
-    budget: Budget | None = Field(default=None, description="Most retrainings in a time.")
-    schedule: str | None = Field(default=None, description="Cron expression for retraining by the clock.")
-
-
 class Rollout(_Section):
     """How a promoted bundle takes traffic (level 4)."""
 
@@ -52,7 +22,6 @@ class Rollout(_Section):
 
 
 UNBUILT: dict[str, str] = {
-    "retraining": "automatic retraining",
     "rollout": "gradual rollouts",
 }
 
@@ -60,8 +29,6 @@ UNBUILT: dict[str, str] = {
 def refuse_unbuilt(config: BaseModel, monitoring: Monitoring) -> None:
     """Raise a ValueError naming every section, and every key of `monitoring`, that is set and not built yet."""
     found = {s: told for s, told in UNBUILT.items() if getattr(config, s) is not None}
-    if "grace" in monitoring.model_fields_set:
-        found["monitoring.grace"] = "the sensor that waits for it"
     if monitoring.drift.domain_classifier:
         found["monitoring.drift.domain_classifier"] = "a classifier that tells partitions apart"
     if found:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from ml_assets.config.evaluation import Evaluation
-from ml_assets.config.later import Retraining, Rollout, refuse_unbuilt
+from ml_assets.config.later import Rollout, refuse_unbuilt
 from ml_assets.config.model import THE_ONLY, Ensemble, Model, NamedModel, OneModel, Tuning
 from ml_assets.config.monitoring import Monitoring
+from ml_assets.config.retraining import Retraining
 from ml_assets.config.table import NAME, REFERENCE
 from ml_assets.core.durations import duration
 from ml_assets.core.errors import ConfigError
