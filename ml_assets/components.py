@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from ml_assets import checks, jobs, problem, sensors
 from ml_assets.assets import (
+    backtest,
     data,
     dictionary,
     drift,
@@ -131,8 +132,13 @@ class Pipeline(dg.Component):
                 serving.predictions(pipeline),
                 monitoring.performance(pipeline),
                 drift.drift(pipeline),
+                *([backtest.retraining_backtest(pipeline, config.retraining)] if config.retraining else []),
             ],
-            jobs=[jobs.follow(pipeline), jobs.train(pipeline)],
+            jobs=[
+                jobs.follow(pipeline),
+                jobs.train(pipeline),
+                *([jobs.backtest(pipeline)] if config.retraining else []),
+            ],
             sensors=[sensors.late_labels(pipeline)],
         )
 

@@ -11,6 +11,7 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from ml_assets.core.drift.bins import Floats
+from ml_assets.core.drift.verdict import Verdict
 
 Onset = Literal["none", "abrupt", "gradual", "unknown"]
 
@@ -33,7 +34,7 @@ class Judged:
     """
 
     partition: str
-    verdict: str
+    verdict: Verdict
     magnitude: float | None
 
     @classmethod

@@ -5,7 +5,7 @@ judges is given, so that a replay can be tested with toy streams and run on real
 """
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any, Generic, Literal, TypeVar
@@ -16,6 +16,7 @@ from ml_assets.core.retraining.observed import Observed, Partition, Realised, Re
 from ml_assets.core.retraining.trainings import Outcome, Plan, Training
 
 Model = TypeVar("Model", bound=Hashable)
+Decided = Literal["promoted", "rejected", "undecided"]
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Measured:
 class Ruling:
     """What is decided on a candidate, and why."""
 
-    outcome: Literal["promoted", "rejected", "undecided"]
+    outcome: Decided
     words: str = ""
 
 
