@@ -99,15 +99,9 @@ def test_no_module_is_an_orphan():
     entries = {"ml_assets.definitions", "ml_assets.cli"}
     asked_by_tests = {
         "ml_assets.core.simulation.truth",  # what a detector should find in simulated trips
-        "ml_assets.config.retraining",  # a section that PipelineConfig refuses until its sensor is there
-        "ml_assets.core.retraining.causes",  # what schedule, person and empty registry ask the retraining policy for
-        "ml_assets.core.retraining.backtest_report",  # what the asset retraining_backtest will show
         "ml_assets.core.retraining.attribution",  # what one was worth, once a replaced champion scores on
-        "ml_assets.core.retraining.staleness",  # what the retraining sensor will ask each tick
-        "ml_assets.core.retraining.decision",  # what it decides with
         "ml_assets.core.requests",  # rules of rows that arrive one by one, from the same model as those of partitions
         "ml_assets.core.drift.domain_classifier",  # an option that `monitoring.drift` refuses until the asset has it
-        "ml_assets.core.drift.onset",  # for the retraining policy, which is not there yet
     }
     assert orphans <= entries | asked_by_tests, orphans
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ml_assets.core.retraining.backtest_models import Trainer
     from ml_assets.core.retraining.backtest_policies import ByRules
     from ml_assets.core.retraining.backtest_scores import Scores
-    from ml_assets.core.retraining.recorded import Recorded
+    from ml_assets.core.retraining.recorded_history import Recorded
 
 NOUN = "retraining_backtest"
 CONFIGURED = "configured"
@@ -63,7 +63,8 @@ def retraining_backtest(pipeline: Pipeline, told: Retraining) -> dg.AssetsDefini
         loss = "squared error" if config.metric == "rmse" else config.metric
         unit = "" if config.metric == "rmse" else pipeline.metric_unit
         read = made_from(store, {features_key: list(recorded.frames)})
-        record = done.to_json() | {"pipeline": pipeline.name, "loss": loss, "unit": unit} | read
+        told_of_first = {"first_model": {"bundle": first.bundle, "words": first.words}}
+        record = done.to_json() | {"pipeline": pipeline.name, "loss": loss, "unit": unit} | told_of_first | read
         picture = error_of_policies(done, loss=loss, unit=unit)
         shown = {
             "recommendation": done.report.words,
@@ -80,7 +81,7 @@ def retraining_backtest(pipeline: Pipeline, told: Retraining) -> dg.AssetsDefini
 
 def history(pipeline: Pipeline, store: Store) -> "Recorded":
     """The stored feature partitions, from the first to the last."""
-    from ml_assets.core.retraining.recorded import Recorded
+    from ml_assets.core.retraining.recorded_history import Recorded
 
     key = pipeline.key("features")
     stored = sorted((pipeline.table.window(k) for k in store.partitions(key)), key=lambda w: w.start)

@@ -50,6 +50,17 @@ class Recipe:
     threads: int
     tuned: bool = False
 
+    def to_json(self) -> dict[str, Any]:
+        """As JSON, all that the model depends on beside the rows."""
+        return {
+            "spec": self.spec.to_json(),
+            "recency": self.recency.to_json(),
+            "features": [declared_json(f) for f in self.features],
+            "length_seconds": self.length.total_seconds(),
+            "seed": self.seed,
+            "tuned": self.tuned,
+        }
+
     @property
     def learns_all(self) -> bool:
         """Whether it learns from validation rows too, since nothing is stopped by them."""
@@ -61,17 +72,6 @@ class Recipe:
             self.spec.with_params(tuned.params), tuned.recency, self.features, self.length, self.seed, self.threads,
             tuned=True,
         )  # fmt: skip
-
-    def to_json(self) -> dict[str, Any]:
-        """As JSON, all that the model depends on beside the rows."""
-        return {
-            "spec": self.spec.to_json(),
-            "recency": self.recency.to_json(),
-            "features": [declared_json(f) for f in self.features],
-            "length_seconds": self.length.total_seconds(),
-            "seed": self.seed,
-            "tuned": self.tuned,
-        }
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ import polars as pl
 
 from ml_assets.core.bundle import Bundle
 from ml_assets.core.manifest import Manifest, make_manifest
-from ml_assets.core.retraining.recorded import Recorded
+from ml_assets.core.retraining.recorded_history import Recorded
 from ml_assets.core.retraining.trainings import Plan
 from ml_assets.core.split import Split
 from ml_assets.core.windows import Window

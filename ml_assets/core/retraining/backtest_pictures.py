@@ -7,7 +7,9 @@ from ml_assets.core.drawing import ACCENT, COLORS, apart, as_text, panels, png, 
 from ml_assets.core.retraining.backtest_run import Backtested
 
 ACROSS = 2
-MOST_TICKS = 6
+MOST_TICKS = 4
+PANEL_INCHES = 0.95
+"""Small, so that the asset's page shows it and not only a link."""
 
 
 def error_of_policies(done: Backtested, *, loss: str, unit: str) -> bytes:
@@ -22,25 +24,27 @@ def error_of_policies(done: Backtested, *, loss: str, unit: str) -> bytes:
         unit: its unit.
     """
     report, histories = done.report, done.histories
-    figure, every = panels(f"{loss} under each policy", len(histories), ACROSS)
+    figure, every = panels(f"{loss} under each policy", len(histories), ACROSS, PANEL_INCHES)
     keys = report.partitions
     best = [low if rows else float("nan") for low, rows in zip(report.hindsight, report.rows, strict=True)]
     values = [x for o in report.outcomes for x, rows in zip(o.losses, report.rows, strict=True) if rows]
     low, high = apart(min(values), max(values))
     room = 0.08 * (high - low)
-    for axes, history, outcome in zip(every, histories, report.outcomes, strict=True):
+    for number, (axes, history, outcome) in enumerate(zip(every, histories, report.outcomes, strict=True)):
         own = [x if rows else float("nan") for x, rows in zip(outcome.losses, report.rows, strict=True)]
         taken = history.policy == report.recommended
-        axes.plot(range(len(keys)), best, color=COLORS["train"], linewidth=1, linestyle=":", label="best in hindsight")
+        axes.plot(range(len(keys)), best, color=COLORS["train"], linewidth=1, label="best in hindsight")
         axes.plot(range(len(keys)), own, color=COLORS["champion"], label="this policy")
         for outcomes, face, label in ((True, ACCENT, "trained, released"), (False, "none", "trained, not released")):
             at = [keys.index(t.plan.as_of) for t in history.trainings if (t.outcome == "promoted") is outcomes]
-            axes.scatter(at, [own[i] for i in at], s=16, edgecolors=ACCENT, facecolors=face, label=label, zorder=3)
+            axes.scatter(at, [own[i] for i in at], s=12, edgecolors=ACCENT, facecolors=face, label=label, zorder=3)
         name = f"{history.policy}{' (recommended)' if taken else ''}: {outcome.error:.4g}, {outcome.trainings} trained"
         axes.set_title(as_text(name), fontsize=8)
+        axes.tick_params(labelleft=number % ACROSS == 0)
         axes.set_ylim(low - room, high + room)
         step = max(1, -(-len(keys) // MOST_TICKS))
-        axes.set_xticks(range(len(keys))[::step], keys[::step], rotation=30, ha="right")
+        lowest = number >= len(histories) - ACROSS
+        axes.set_xticks(range(len(keys))[::step], keys[::step] if lowest else [], rotation=30, ha="right")
     figure.supylabel(with_unit(unit, loss), fontsize=9)
     handles, labels = every[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=8)

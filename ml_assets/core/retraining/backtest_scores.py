@@ -12,7 +12,7 @@ import polars as pl
 
 from ml_assets.core.bundle import Bundle
 from ml_assets.core.classification_metrics import Costs
-from ml_assets.core.drift.onset import Judged, onset
+from ml_assets.core.drift.onset import Judged, began_with_newest
 from ml_assets.core.drift.policy import DriftPolicy
 from ml_assets.core.drift.watched import DriftWatch
 from ml_assets.core.features import EVENT_AT, LABEL, LABEL_KNOWN_AT, ROW_NUMBER
@@ -21,7 +21,7 @@ from ml_assets.core.metrics import losses
 from ml_assets.core.performance import CHAMPION, VERSION, error_of
 from ml_assets.core.promises import Bound, Promise, kept
 from ml_assets.core.retraining.backtest import Judgement, Measured
-from ml_assets.core.retraining.recorded import Recorded
+from ml_assets.core.retraining.recorded_history import Recorded
 from ml_assets.core.scoring import CONTENDERS, schema
 
 PREDICTION = CONTENDERS[CHAMPION]
@@ -66,14 +66,12 @@ class Scores:
         return float(losses(self.metric, label, rows[PREDICTION].to_numpy(), alpha=self.alpha).mean()), rows.height
 
     def judge(self, model: str, partition: str) -> Judgement:
-        """The drift report of a partition, and whether the drift came at once.
+        """The drift report of a partition, and whether the drift came at once with it.
 
-        That is told from the reports on all partitions since the model's as-of one, as they are in production.
+        That is told from the reports on all partitions since the model's as-of one, as it is in production.
         """
-        judged = self._judged(model, partition)
-        earlier = self.recorded.after(self.bundle(model).as_of, partition)
-        came = onset([self._judged(model, key) for key in earlier]) if judged.verdict == "drifted" else "none"
-        return Judgement(judged.verdict, abrupt=came == "abrupt")
+        reports = [self._judged(model, key) for key in self.recorded.after(self.bundle(model).as_of, partition)]
+        return Judgement(self._judged(model, partition).verdict, abrupt=began_with_newest(reports))
 
     def measure(self, model: str, partition: str, known_by: datetime) -> Measured:
         """The realised error of a partition as of an instant, against what was promised of the model."""

@@ -12,7 +12,7 @@ from ml_assets.core.retraining.backtest import Ruling, World
 from ml_assets.core.retraining.backtest_gate import Gate
 from ml_assets.core.retraining.backtest_models import Trainer
 from ml_assets.core.retraining.backtest_scores import Scores
-from ml_assets.core.retraining.recorded import Recorded
+from ml_assets.core.retraining.recorded_history import Recorded
 from ml_assets.core.retraining.trainings import Plan
 
 
