@@ -3,6 +3,7 @@
 How history is replayed is in `core.retraining.backtest`, what its models are in `backtest_world`.
 """
 
+from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
     from ml_assets.core.retraining.backtest_gate import Gate
     from ml_assets.core.retraining.backtest_models import Trainer
     from ml_assets.core.retraining.backtest_policies import ByRules
+    from ml_assets.core.retraining.backtest_run import Backtested
     from ml_assets.core.retraining.backtest_scores import Scores
+    from ml_assets.core.retraining.backtest_world import FirstModel
     from ml_assets.core.retraining.recorded_history import Recorded
 
 NOUN = "retraining_backtest"
@@ -47,25 +50,14 @@ def retraining_backtest(pipeline: Pipeline, told: Retraining) -> dg.AssetsDefini
     )
     def backtest(context: dg.AssetExecutionContext, store: Store, models: Models, reports: Reports) -> dg.Output[Any]:
         from ml_assets.core.retraining.backtest_pictures import error_of_policies
-        from ml_assets.core.retraining.backtest_policies import to_compare
-        from ml_assets.core.retraining.backtest_run import run
-        from ml_assets.core.retraining.backtest_world import first_model, recorded_world
 
-        config, tell = pipeline.config, context.log.info
-        recorded, shelf = history(pipeline, store), ModelShelf(store, models, key)
-        gate = gate_of(pipeline, models, recorded)
-        first = first_model(
-            recorded, lambda as_of: trainer(pipeline, store, recorded, shelf, as_of, tell), gate, config.model.window
-        )
-        world = recorded_world(recorded, first, models.load, gate, scores_of(pipeline, models, recorded, gate))
-        policies = to_compare(configured(pipeline, told, recorded), first.plan.as_of)
-        done = run(policies, recorded.partitions, world, first.plan, seed=config.model.seed, tell=tell)
-        loss = "squared error" if config.metric == "rmse" else config.metric
-        unit = "" if config.metric == "rmse" else pipeline.metric_unit
+        recorded = history(pipeline, store)
+        first, done = replayed(pipeline, told, recorded, store, models, context.log.info)
+        loss, unit = loss_told(pipeline)
         read = made_from(store, {features_key: list(recorded.frames)})
-        told_of_first = {"first_model": {"bundle": first.bundle, "words": first.words}}
-        record = done.to_json() | {"pipeline": pipeline.name, "loss": loss, "unit": unit} | told_of_first | read
-        picture = error_of_policies(done, loss=loss, unit=unit)
+        begun = {"first_model": {"bundle": first.bundle, "words": first.words}}
+        record = done.to_json() | {"pipeline": pipeline.name, "loss": loss, "unit": unit} | begun | read
+        picture = reports.picture(key, "all", PICTURE, error_of_policies(done, loss=loss, unit=unit))
         shown = {
             "recommendation": done.report.words,
             "recommended": done.report.recommended,
@@ -74,9 +66,38 @@ def retraining_backtest(pipeline: Pipeline, told: Retraining) -> dg.AssetsDefini
             "replayed": f"{done.report.partitions[0]} … {done.report.partitions[-1]}",
             "first_model": first.plan.as_of,
         }
-        return record_output(record, {**shown, **reports.picture(key, "all", PICTURE, picture), **read})
+        return record_output(record, {**shown, **picture, **read})
 
     return backtest
+
+
+def replayed(
+    pipeline: Pipeline,
+    told: Retraining,
+    recorded: "Recorded",
+    store: Store,
+    models: Models,
+    tell: Callable[[str], None],
+) -> "tuple[FirstModel, Backtested]":
+    """The model with which all policies begin, and what became of each."""
+    from ml_assets.core.retraining.backtest_policies import to_compare
+    from ml_assets.core.retraining.backtest_run import run
+    from ml_assets.core.retraining.backtest_world import first_model, recorded_world
+
+    shelf, gate = ModelShelf(store, models, pipeline.key(NOUN)), gate_of(pipeline, models, recorded)
+    model = pipeline.config.model
+    first = first_model(
+        recorded, lambda as_of: trainer(pipeline, store, recorded, shelf, as_of, tell), gate, model.window
+    )
+    world = recorded_world(recorded, first, models.load, gate, scores_of(pipeline, models, recorded, gate))
+    policies = to_compare(configured(pipeline, told, recorded), first.plan.as_of)
+    return first, run(policies, recorded.partitions, world, first.plan, seed=model.seed, tell=tell)
+
+
+def loss_told(pipeline: Pipeline) -> tuple[str, str]:
+    """Name and unit of the loss whose mean is compared."""
+    metric = pipeline.config.metric
+    return ("squared error", "") if metric == "rmse" else (metric, pipeline.metric_unit)
 
 
 def history(pipeline: Pipeline, store: Store) -> "Recorded":
@@ -94,7 +115,7 @@ def history(pipeline: Pipeline, store: Store) -> "Recorded":
 
 
 def trainer(
-    pipeline: Pipeline, store: Store, recorded: "Recorded", shelf: ModelShelf, first: str, tell: Any
+    pipeline: Pipeline, store: Store, recorded: "Recorded", shelf: ModelShelf, first: str, tell: Callable[[str], None]
 ) -> "Trainer":
     """What trains, with the parameters that were found as of the first model's partition, where there are some.
 

@@ -190,3 +190,24 @@ def test_of_several_models_it_takes_what_the_assets_take(recorded):
     assert told.sha256 == small.record("candidate", "2018-03")["bundle"]
     alone = replace(small.pipeline, config=small.pipeline.config.model_copy(update={"ensemble": None}))
     assert candidates.inputs_told(alone, None) != candidates.inputs_told(small.pipeline, None)
+
+
+def test_a_classifier_is_compared_by_its_own_loss_and_the_schedule_asks(recorded):
+    small = recorded(
+        label={"column": "high_tip", "known_at": "dropoff_at", "task": "binary"},
+        evaluation={
+            "metric": "brier",
+            "min_labels": 300,
+            "margin": 0.0,
+            "calibration_margin": 0.5,
+            "non_inferiority": 0.5,
+        },
+        retraining={"on_drift": None, "on_performance": None, "on_stale": None, "schedule": "0 6 2 6 *"},
+    ).features(MONTHS[:6])
+    made, record = small.backtest()
+    assert (record["loss"], record["unit"]) == ("brier", "")
+    assert made.metadata["loss"].value == "mean brier"
+    assert all(0 < loss < 0.3 for o in record["outcomes"] for loss in o["losses"])
+    [training] = record["histories"][-1]["trainings"]
+    assert training["plan"]["as_of"] == "2018-05", "of May, which is over on June 2nd"
+    assert "schedule" in training["reasons"][0]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from ml_assets.core.bundle import Bundle
-from ml_assets.core.errors import EvidenceError
+from ml_assets.core.errors import EvidenceError, TrainingError
 from ml_assets.core.retraining.backtest import Ruling, World
 from ml_assets.core.retraining.backtest_gate import Gate
 from ml_assets.core.retraining.backtest_models import Trainer
@@ -91,7 +91,11 @@ def recorded_world(
         return ruling
 
     def train(as_of: str, plan: Plan) -> str:
-        return first.trainer.train(as_of, replace(plan, how="refit")).sha256
+        try:
+            return first.trainer.train(as_of, replace(plan, how="refit")).sha256
+        except TrainingError as e:
+            first.trainer.tell(f"as of {as_of}: failed: {e}")
+            raise
 
     return World(
         train=train,
