@@ -6,12 +6,13 @@ What their attributes mean is in `ml_assets.config`; the assets themselves are i
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 from pydantic import BaseModel
 
-from ml_assets import checks, jobs, problem, sensors
+from ml_assets import checks, jobs, problem, retraining_sensors, sensors
 from ml_assets.assets import (
     backtest,
     data,
@@ -92,6 +93,13 @@ class Table(dg.Component):
         )
 
 
+class Automatic(NamedTuple):
+    """What starts trainings without a person."""
+
+    sensors: list[dg.SensorDefinition]
+    schedules: list[dg.ScheduleDefinition]
+
+
 @dg.scaffold_with(PipelineScaffolder)
 @dataclass
 class Pipeline(dg.Component):
@@ -118,6 +126,8 @@ class Pipeline(dg.Component):
         pipeline = self.on_its_table(context.component_tree)
         pipeline.check()
         config = pipeline.config
+        follow, train = jobs.follow(pipeline), jobs.train(pipeline)
+        by_itself = self._retraining(pipeline, train, follow)
         models = [training.model(pipeline)] if config.models is None else several.models(pipeline)
         return dg.Definitions(
             assets=[
@@ -134,12 +144,23 @@ class Pipeline(dg.Component):
                 drift.drift(pipeline),
                 *([backtest.retraining_backtest(pipeline, config.retraining)] if config.retraining else []),
             ],
-            jobs=[
-                jobs.follow(pipeline),
-                jobs.train(pipeline),
-                *([jobs.backtest(pipeline)] if config.retraining else []),
-            ],
-            sensors=[sensors.late_labels(pipeline)],
+            jobs=[follow, train, *([jobs.backtest(pipeline)] if config.retraining else [])],
+            sensors=[sensors.late_labels(pipeline), *by_itself.sensors],
+            schedules=by_itself.schedules,
+        )
+
+    @staticmethod
+    def _retraining(
+        pipeline: problem.Pipeline, train: UnresolvedAssetJobDefinition, follow: UnresolvedAssetJobDefinition
+    ) -> "Automatic":
+        """What retrains by itself; nothing without a section `retraining`."""
+        told = pipeline.config.retraining
+        if told is None:
+            return Automatic([], [])
+        sensor = retraining_sensors.retraining_sensor(pipeline, train, follow, told.check_every_seconds)
+        return Automatic(
+            [sensor],
+            [retraining_sensors.retraining_schedule(pipeline, train, told.schedule)] if told.schedule else [],
         )
 
     def on_its_table(self, components: dg.ComponentTree) -> problem.Pipeline:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from ml_assets.resources.clock import Clock
 from ml_assets.resources.ledger import Ledger
 from ml_assets.resources.models import Models
 from ml_assets.resources.reports import Reports
@@ -17,6 +18,7 @@ from ml_assets.resources.studies import Studies
 from ml_assets.resources.tables import CsvStore
 from ml_assets.resources.tracking import Tracking
 from ml_assets.resources.versioning import Versions
+from ml_assets.retraining_sensors import trainings_end
 from ml_assets.sensors import automation, tracking_ends
 
 
@@ -27,6 +29,7 @@ def resources() -> dict[str, object]:
         "store": Store(root=roots.store),
         "models": Models(root=roots.models),
         "reports": Reports(root=roots.reports),
+        "clock": Clock(),
         "ledger": Ledger(url=roots.ledger),
         "studies": Studies(url=roots.studies),
         "tracking": Tracking(uri=roots.tracking, queue=roots.tracking_queue),
@@ -47,6 +50,8 @@ def defs() -> dg.Definitions:
     return dg.Definitions.merge(
         dg.load_from_defs_folder(path_within_project=Path(__file__)),
         dg.Definitions(
-            resources=resources(), sensors=[automation(), *tracking_ends()], executor=dg.in_process_executor
+            resources=resources(),
+            sensors=[automation(), *tracking_ends(), *trainings_end()],
+            executor=dg.in_process_executor,
         ),
     )

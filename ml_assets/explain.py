@@ -48,7 +48,7 @@ def _about(bundle: Bundle) -> list[str]:
     training, label = bundle.facts["training"], bundle.facts["label"]
     rows = ", ".join(f"{n:,} {part}" for part, n in training["rows"].items())
     events = Ledger(url=settings().ledger).events(str(bundle.facts["pipeline"]))
-    happened = [told(e) for e in events if e.facts["bundle"] == bundle.sha256]
+    happened = [told(e) for e in events if e.facts.get("bundle") == bundle.sha256]
     return [
         f"  pipeline    {bundle.facts['pipeline']}, predicts {label['name']} ({label['unit']})",
         f"  trained     as of the end of {bundle.as_of}, {_kind(bundle)}, seed {bundle.facts['seed']}",

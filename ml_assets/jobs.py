@@ -13,7 +13,6 @@ def ingest(table: Table) -> UnresolvedAssetJobDefinition:
     return dg.define_asset_job(
         f"{table.name}_ingest",
         selection=dg.AssetSelection.assets(*(table.key(noun) for noun in TABLE_NOUNS)),
-        partitions_def=table.partitions,
         description=f"Reads a partition of {table.name} from its source and validates it.",
     )
 
@@ -32,7 +31,6 @@ def follow(pipeline: Pipeline) -> UnresolvedAssetJobDefinition:
     return dg.define_asset_job(
         f"{pipeline.name}_follow",
         selection=dg.AssetSelection.assets(*(pipeline.key(noun) for noun in (*TABLE_NOUNS, *DATA_SIDE))),
-        partitions_def=pipeline.table.partitions,
         description=f"Takes a partition from the source to the scores, the error and the drift of {pipeline.name}.",
     )
 
@@ -42,7 +40,6 @@ def train(pipeline: Pipeline) -> UnresolvedAssetJobDefinition:
     return dg.define_asset_job(
         f"{pipeline.name}_train",
         selection=dg.AssetSelection.assets(*(pipeline.key(noun) for noun in pipeline.training_side)),
-        partitions_def=pipeline.table.partitions,
         description=f"Trains {pipeline.name} as of the end of a partition, evaluates the candidate, decides on it and "
         "releases what may be released.",
     )

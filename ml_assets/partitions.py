@@ -68,6 +68,17 @@ def with_a_tick(cron: str, windows: Sequence[Window]) -> frozenset[str]:
     return frozenset(found)
 
 
+def windows_from(partitions: dg.TimeWindowPartitionsDefinition, start: datetime, count: int) -> list[Window]:
+    """The first `count` windows that begin at or after an instant, oldest first; fewer where they have not passed."""
+    found: list[Window] = []
+    # Window by window: all keys of an hourly table take seconds.
+    at = max(start.replace(tzinfo=UTC), partitions.start)
+    while len(found) < count and (span := partitions.get_next_partition_window(at)) is not None:
+        found.append(window_of(partitions, span.start.strftime(partitions.fmt)))
+        at = span.end
+    return found
+
+
 SHORTEST: dict[Cadence, timedelta] = {
     "hourly": timedelta(hours=1),
     "daily": timedelta(days=1),

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from ml_assets.core.classification_metrics import Costs
     from ml_assets.core.contract import Contract
     from ml_assets.core.policy import Policy
+    from ml_assets.core.retraining.decision import RetrainingRules
     from ml_assets.core.target_encoding import Declared
 
 
@@ -138,6 +139,26 @@ class Pipeline:
         )
 
     @property
+    def retraining_rules(self) -> "RetrainingRules":
+        """What follows from evidence.
+
+        Raises:
+            ConfigError: there is no section `retraining`, or it does not fit the learning window.
+        """
+        config = self.config
+        if config.retraining is None:
+            raise ConfigError(
+                f"{self.folder / 'defs.yaml'}", found="no section `retraining`", expected="rules of retraining",
+                cure="add `retraining: {}` for the defaults",
+            )  # fmt: skip
+        return config.retraining.rules(
+            window=config.model.window,
+            held=config.model.validation + config.evaluation.holdout + 2 * config.evaluation.embargo,
+            min_rows=config.model.min_rows,
+            tunes=config.tuning is not None,
+        )
+
+    @property
     def alpha(self) -> float | None:
         """The quantile that is predicted; None where it is no quantile."""
         return next(iter(self.config.specs.values())).alpha
@@ -148,6 +169,17 @@ class Pipeline:
         from ml_assets.core.classification_metrics import Costs
 
         return Costs(**self.config.evaluation.costs.model_dump())
+
+    @property
+    def attribution(self) -> int:
+        """Partitions that a replaced champion keeps scoring; 0 without the section `retraining`."""
+        return self.config.retraining.attribution if self.config.retraining else 0
+
+    @property
+    def loss_unit(self) -> str:
+        """Unit of the loss of a row whose mean decides: the metric's, of RMSE its square."""
+        squared = self.config.metric == "rmse" and self.metric_unit
+        return f"{self.metric_unit}²" if squared else self.metric_unit
 
     @property
     def features_reference(self) -> Reference:
@@ -246,6 +278,8 @@ class Pipeline:
     def check(self) -> None:
         """Raise a ConfigError for what is wrong and can be seen without importing the user's files."""
         self._require_labels_in_time()
+        if self.config.retraining is not None:
+            self.retraining_rules  # noqa: B018 - raises
         self.features_reference.check("attributes.features")
         columns = columns_written_in(self.table.schema.check("attributes.schema"))
         if columns is not None:

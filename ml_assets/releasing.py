@@ -68,7 +68,9 @@ class ReleaseDesk:
             return {}
         return record if record is None or isinstance(record, dict) else {}
 
-    def record_decision(self, record: Mapping[str, Any], evaluation: Mapping[str, Any], reason: str) -> None:
+    def record_decision(
+        self, record: Mapping[str, Any], evaluation: Mapping[str, Any], reason: str, cause: str | None = None
+    ) -> None:
         """Keep a decision's record under its hash, then name it in the ledger, unless it is the last one on its bundle.
 
         The record comes first: an event never speaks of a record that is not there.
@@ -77,14 +79,16 @@ class ReleaseDesk:
             record: see `core.decision_record.freeze`.
             evaluation: what it rests on.
             reason: why the candidate was trained.
+            cause: key of the evidence that asked for the training; None where a person did.
         """
         path = self.store.path(self.pipeline.key("decision"), f"records/{record['sha256']}", ".json")
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, canonical(record))
         events = self.events()
         last = decision_on(events, record["bundle"])
-        if last is None or last.facts["record"] != record["sha256"]:
-            self.ledger.append(self.name, DECIDED, decided_facts(record, evaluation, reason), after=len(events))
+        if last is None or (last.facts["record"], last.facts.get("cause")) != (record["sha256"], cause):
+            facts = decided_facts(record, evaluation, reason, cause)
+            self.ledger.append(self.name, DECIDED, facts, after=len(events))
 
     def standing_record(self, bundle: str) -> dict[str, Any] | None:
         """The record by which the live champion was decided on, if that is this bundle; None if anything is amiss."""

@@ -1,34 +1,40 @@
 """Replays recorded history, partition by partition, through the real definitions and the instance that the UI shows.
 
-Until a retraining sensor exists, the plan is fixed: train once a full learning window has passed, then every
-third partition. A partition is measured again once enough more of its labels are known. What is done already, and
-still fits its inputs, is not done again. What the command line says about it is in `ml_assets.cli`.
+Whether a model is trained is decided by the sensors that `dagster dev` runs, asked at the end of each partition as if
+that were the present. What is done already, and still fits its inputs, is not done again; what was decided is not
+decided anew. What the command line says about it is in `ml_assets.cli`.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import dagster as dg
 from dagster._core.definitions.data_version import CODE_VERSION_TAG
+from dagster._core.storage.tags import RUN_KEY_TAG
 
 from ml_assets.assets.dictionary import schema_version
-from ml_assets.assets.monitoring import landed, refresh_times
 from ml_assets.core import errors
 from ml_assets.core.errors import ConfigError, MLAssetsError, SourceNotFound
 from ml_assets.core.releases import champion_for, decisions, live, settled
 from ml_assets.core.windows import Window
+from ml_assets.observing import Observer
 from ml_assets.partitions import windows_through
 from ml_assets.problem import Pipeline
+from ml_assets.resources.clock import Clock
 from ml_assets.resources.ledger import Ledger
 from ml_assets.resources.materializations import Made, latest, recent
 from ml_assets.resources.sources.interface import Source, make_source
 from ml_assets.resources.storage import Store
 from ml_assets.resources.tracking import Tracking
 from ml_assets.resources.tracking_context import REASON_TAG
+from ml_assets.retraining import CAUSE_TAG, RetrainingDesk
+from ml_assets.retraining_sensors import unfinished
 
-TRAIN_EVERY = 3
+MOST_LOOKS = 10
+"""Looks of a sensor at one partition; what it asks for is done in fewer, or it would never come to rest."""
 SHOWN_FEATURES = 3
 STARTED_BY_TAG = "ml_assets/started_by"
 UNSCORED = ("raw", "validated", "quarantine", "features")
@@ -41,13 +47,13 @@ INPUTS = {
     "drift": ("features", "predictions"),
 }
 
-JOBS = {"follow": "follow", "refresh": "follow", "train": "train"}
+JOBS = {"follow": "follow", "refresh": "follow", "judge": "follow", "train": "train"}
 """What a replay does -> the job that does it."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """One thing that a replay did for a partition: `follow`, `refresh` or `train`."""
+    """One thing that a replay did for a partition: `follow`, `refresh` (its error), `judge` (its drift) or `train`."""
 
     partition: str
     what: str
@@ -120,13 +126,13 @@ class Replay:
                 yield self._run("follow", window, nouns, "history is replayed")
                 for noun in nouns:
                     made[noun] |= recent(self.instance, self.pipeline.key(noun), [window.key])
-            for late in self._matured(position, made):
-                yield self._run("refresh", late, ["performance"], "more of its labels are known")
-                made["performance"] |= recent(self.instance, self.pipeline.key("performance"), [late.key])
-            reason = self._reason_to_train(position)
-            if reason and not self._trained(position):
-                yield self._run("train", window, list(self.pipeline.training_side), reason)
-            elif reason and self._released_unseen(window.key):
+            for request in self._asked("late_labels", window):
+                yield self._carry_out("refresh", request)
+                made["performance"] |= recent(
+                    self.instance, self.pipeline.key("performance"), [request.partition_key or ""]
+                )
+            yield from self._trainings(position)
+            if self._released_unseen(window.key):
                 yield self._run("train", window, ["champion"], "the ledger has a release that nothing shows yet")
 
     def _refuse_other_source(self, made: dict[str, Made]) -> None:
@@ -159,14 +165,68 @@ class Replay:
         stale = [noun for noun in wanted if noun in INPUTS and not self._fits(made, noun, window.key)]
         return list(wanted[wanted.index(stale[0]) :]) if stale else []
 
-    def _matured(self, position: int, made: dict[str, dict[str, Made]]) -> list[Window]:
-        """Partitions so far of whose labels enough more are known now that measuring them again is worth it."""
-        from ml_assets.core.maturity import due
+    def _trainings(self, position: int) -> Iterator[Step]:
+        """What the retraining sensor asks for at the end of a partition, until it asks for nothing new."""
+        window = self.windows[position]
+        if self.pipeline.config.retraining is None:
+            # Nothing trains by itself then; without a first model there would be nothing to see.
+            first = self.pipeline.config.model.window
+            if position == first - 1 and not self._trained(position):
+                reason = f"first model: a learning window of {first} partitions has passed"
+                yield self._run("train", window, list(self.pipeline.training_side), reason)
+            return
+        if self._decided_later(window):
+            return
+        if (left := self._left_undone(window)) is not None:
+            yield self._carry_out("train", left)
+        for _ in range(MOST_LOOKS):
+            new = self._asked("retraining", window)
+            for request in new:
+                yield self._carry_out("train" if CAUSE_TAG in request.tags else "judge", request)
+            if not new:
+                return
+        raise RunFailed(
+            f"sensor {self.pipeline.name}_retraining at the end of {window.key}",
+            found=f"new requests at each of {MOST_LOOKS} looks", expected="that it comes to rest",
+            cure=f"read what it decided: `ml-assets history --pipeline {self.pipeline.name}`",
+        )  # fmt: skip
 
-        newest = landed(self.pipeline, self.store)
-        so_far = {w.key: w for w in self.windows[: position + 1] if w.key in made["performance"]}
-        told = refresh_times({key: made["performance"][key] for key in so_far})
-        return [] if newest is None else [so_far[key] for key in due(told, newest.end)]
+    def _decided_later(self, window: Window) -> bool:
+        """Whether something was decided after the end of a partition: the past is not decided on anew."""
+        from ml_assets.core.retraining.recorded import judged
+
+        told = judged(self.ledger.events(self.pipeline.name))
+        last = max((datetime.fromisoformat(e.facts["now"]).replace(tzinfo=None) for e, _ in told), default=None)
+        return last is not None and last > window.end
+
+    def _left_undone(self, window: Window) -> dg.RunRequest | None:
+        """The training as of a partition that was asked for and did not end, since a replay was killed or it failed."""
+        desk = RetrainingDesk(Observer(self.pipeline, self.instance, self._clock(window)), self.ledger)
+        return next((r for r in unfinished(desk) if r.partition_key == window.key), None)
+
+    def _asked(self, sensor: str, window: Window) -> list[dg.RunRequest]:
+        """What a sensor of the pipeline asks for at the end of a partition, and no run was made for yet."""
+        name = f"{self.pipeline.name}_{sensor}"
+        resources = {**(self.definitions.resources or {}), "clock": self._clock(window)}
+        with dg.build_sensor_context(
+            self.instance, sensor_name=name, resources=resources, definitions=self.definitions
+        ) as context:
+            tick = self.definitions.resolve_sensor_def(name).evaluate_tick(context)
+        return [r for r in tick.run_requests or [] if not self._has_run(r)]
+
+    def _has_run(self, request: dg.RunRequest) -> bool:
+        return bool(self.instance.get_runs(dg.RunsFilter(tags={RUN_KEY_TAG: request.run_key or ""}), limit=1))
+
+    def _clock(self, window: Window) -> Clock:
+        return Clock(at=window.end.isoformat())
+
+    def _carry_out(self, what: str, request: dg.RunRequest) -> Step:
+        """Do what a sensor asks for, with the tags that Dagster's daemon would set: it won't do it again."""
+        nouns = [key.path[1] for key in request.asset_selection or ()]
+        window = self.pipeline.table.window(str(request.partition_key))
+        tags = {**request.tags, RUN_KEY_TAG: request.run_key or ""}
+        nouns = nouns or (list(self.pipeline.training_side) if what == "train" else ["performance"])
+        return self._run(what, window, nouns, request.tags.get(REASON_TAG, "more of its labels are known"), tags)
 
     def _fits(self, made: dict[str, dict[str, Made]], noun: str, partition: str) -> bool:
         """Whether a partition was made from what its inputs hold now."""
@@ -180,14 +240,6 @@ class Replay:
             if one.made_from.get(self.pipeline.key(upstream).to_user_string()) != now:
                 return False
         return True
-
-    def _reason_to_train(self, position: int) -> str | None:
-        first = self.pipeline.config.model.window - 1
-        if position == first:
-            return f"first model: a learning window of {first + 1} partitions has passed"
-        if position > first and (position - first) % TRAIN_EVERY == 0:
-            return f"every {TRAIN_EVERY} partitions, as planned"
-        return None
 
     def _trained(self, position: int) -> bool:
         """Whether a decision stands that was made from the present content of the learning window."""
@@ -237,6 +289,8 @@ class Replay:
             return f"{step.partition}  {told['verdict']} {told['bundle'][:12]}: {told['reasons'][0]}"
         if step.what == "refresh":
             return f"{step.partition}  measured again, more labels are known{self._errors(step.partition)}"
+        if step.what == "judge":
+            return f"{step.partition}  judged again{self._errors(step.partition)}{self._drift(step.partition)}"
         rows = {noun: self.store.rows(self.pipeline.key(noun), step.partition) for noun in ("raw", "quarantine")}
         line = f"{step.partition}  {rows['raw']:>9,} rows  {rows['quarantine']:>7,} quarantined"
         return line + self._errors(step.partition) + self._drift(step.partition)
@@ -264,7 +318,9 @@ class Replay:
         """How many partitions are done when this one is."""
         return next(i for i, w in enumerate(self.windows, start=1) if w.key == partition)
 
-    def _run(self, what: str, window: Window, nouns: list[str], reason: str) -> Step:
+    def _run(
+        self, what: str, window: Window, nouns: list[str], reason: str, tags: Mapping[str, str] | None = None
+    ) -> Step:
         job, started = JOBS[what], time.perf_counter()
         try:
             self._execute(
@@ -272,7 +328,7 @@ class Replay:
                 f"{self.pipeline.name}, {what} of partition {window.key}",
                 partition_key=window.key,
                 asset_selection=[self.pipeline.key(noun) for noun in nouns],
-                tags={REASON_TAG: reason},
+                tags={REASON_TAG: reason, **(tags or {})},
             )
         finally:
             if job == "train":

@@ -128,6 +128,12 @@ PIPELINE = {
         "features": "features:FEATURES",
         "model": {"window": 3, "threads": 1, "params": {"trees": 30}},
         "evaluation": {"slices": ["passengers"], "min_labels": 300, "non_inferiority": 0.5},
+        "retraining": {
+            "on_drift": None,
+            "on_performance": None,
+            "on_stale": None,
+            "schedule": "0 0 1 1,4,7,10 *",
+        },
         "versioning": "off",
         "trackers": [],
     },

@@ -1,4 +1,4 @@
-"""What a cron expression means in partitions of event time."""
+"""Partitions that follow an instant, whatever the cadence, and what a cron expression means in them."""
 
 from datetime import datetime
 from itertools import pairwise
@@ -6,10 +6,29 @@ from itertools import pairwise
 import pytest
 
 from ml_assets.core.windows import Window
-from ml_assets.partitions import with_a_tick
+from ml_assets.partitions import time_partitions, windows_from, windows_through, with_a_tick
 
-STARTS = [datetime(2019, m, 1) for m in range(1, 7)]
-MONTHS = [Window(f"{a:%Y-%m}", a, b) for a, b in pairwise(STARTS)]
+STARTS = {
+    "before the table": datetime(2017, 5, 1),
+    "at the table's start": datetime(2018, 1, 1),
+    "where one begins": datetime(2018, 1, 8),
+    "within one": datetime(2018, 1, 8, 0, 30),
+    "near the end": datetime(2018, 2, 27),
+    "at the end": datetime(2018, 3, 1),
+    "after it": datetime(2018, 6, 1),
+}
+
+
+@pytest.mark.parametrize("cadence", ["hourly", "daily", "weekly", "monthly"])
+@pytest.mark.parametrize("start", STARTS.values(), ids=STARTS)
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_the_first_windows_that_begin_at_or_after_an_instant(cadence, start, count):
+    partitions = time_partitions(cadence, datetime(2018, 1, 1), datetime(2018, 3, 1))
+    expected = [w for w in windows_through(partitions) if w.start >= start][:count]
+    assert windows_from(partitions, start, count) == expected
+
+
+MONTHS = [Window(f"{a:%Y-%m}", a, b) for a, b in pairwise(datetime(2019, m, 1) for m in range(1, 7))]
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,21 @@ def test_status(judged, call):
     assert told["head"].startswith("3:")
 
 
+def test_what_a_release_was_worth(judged, call):
+    first, second = judged.make_live("2018-03"), judged.make_live("2018-06")
+    assert json.loads(done(call("status", "--json")))["champion"]["worth"] is None
+    assert "worth" not in done(call("status"))
+    words = "this retraining was worth +0.31 ± 0.04 minutes per row (3 of 3 partitions, 900 rows): it helped"
+    facts = {"bundle": second, "as_of": "2018-06", "release": 4, "replaced": first, "words": words}
+    judged.ledger.append("duration", "attributed", facts, after=4)
+    line = done(call("history")).splitlines()[-1]
+    assert all(word in line for word in ("   5  ", "2018-06", second[:12], f"attributed: {words}"))
+    assert f"attributed: {words}" in done(call("status"))
+    assert json.loads(done(call("status", "--json")))["champion"]["worth"]["facts"]["release"] == 4
+    done(call("rollback", "--reason", "complaints"))
+    assert "worth" not in done(call("status")), "it is no worth of what is live"
+
+
 def test_a_ledger_without_events(call, monkeypatch):
     monkeypatch.setattr(ledger_commands, "pipeline_named", lambda _: None)
     assert "nothing has been decided" in done(call("history"))

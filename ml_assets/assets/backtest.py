@@ -178,10 +178,6 @@ def configured(pipeline: Pipeline, told: Retraining, recorded: "Recorded") -> "B
     """The policy that the section `retraining` describes."""
     from ml_assets.core.retraining.backtest_policies import ByRules
 
-    config = pipeline.config
-    held = config.model.validation + config.evaluation.holdout + 2 * config.evaluation.embargo
-    rules = told.rules(
-        window=config.model.window, held=held, min_rows=config.model.min_rows, tunes=config.tuning is not None
-    )
     ticks = frozenset() if told.schedule is None else with_a_tick(told.schedule, recorded.windows)
-    return ByRules(CONFIGURED, told.staleness_rules(config.monitoring), rules, ticks)
+    rules = told.staleness_rules(pipeline.config.monitoring)
+    return ByRules(CONFIGURED, rules, pipeline.retraining_rules, ticks)

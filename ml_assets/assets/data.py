@@ -83,7 +83,7 @@ def validated(table: Table) -> dg.AssetsDefinition:
 
         window = table.window(context.partition_key)
         change = source_change(table, store, window.key)
-        refuse(table, window.key, change, context.instance)
+        refuse(table, window.key, change, context)
         judged = judge(raw, table.contract, event_time=table.config.event_time, window=window)
         good, bad = store.stage(*split(judged))
         counts = rule_counts(bad.scan())
@@ -116,7 +116,7 @@ def source_change(table: Table, store: Store, partition: str) -> "SchemaChange":
     )
 
 
-def refuse(table: Table, partition: str, change: "SchemaChange", instance: dg.DagsterInstance) -> None:
+def refuse(table: Table, partition: str, change: "SchemaChange", context: dg.AssetExecutionContext) -> None:
     """Raise a ContractError if the source's columns changed in a way that `quality` refuses.
 
     The check `contract` is failed first: it comes after a step that succeeds, and this one won't.
@@ -125,17 +125,20 @@ def refuse(table: Table, partition: str, change: "SchemaChange", instance: dg.Da
     from ml_assets.core.quality import refusals
 
     if found := refusals(change, table.config.quality.limits):
-        instance.report_runless_asset_event(
-            dg.AssetCheckEvaluation(
-                asset_key=table.key("validated"),
-                check_name="contract",
-                passed=False,
-                severity=dg.AssetCheckSeverity.ERROR,
-                partition=partition,
-                description="; ".join(found),
-                metadata={"reasons": found, **change.to_json()},
-            )
+        evaluation = dg.AssetCheckEvaluation(
+            asset_key=table.key("validated"),
+            check_name="contract",
+            passed=False,
+            severity=dg.AssetCheckSeverity.ERROR,
+            partition=partition,
+            description="; ".join(found),
+            metadata={"reasons": found, **change.to_json()},
         )
+        # As of this run: Dagster 1.13 keeps one evaluation that is of no run for each partition, and fails on a second.
+        told = dg.DagsterEvent(
+            dg.DagsterEventType.ASSET_CHECK_EVALUATION.value, context.job_name, event_specific_data=evaluation
+        )
+        context.instance.report_dagster_event(told, context.run.run_id)
         raise ContractError(
             f"schema_changed: partition {partition} of {table.key('raw').to_user_string()}",
             found=found,

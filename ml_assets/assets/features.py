@@ -8,6 +8,8 @@ import dagster as dg
 from ml_assets.assets.automation import FOLLOWS_ITS_INPUTS
 from ml_assets.assets.frames import LazyFrame
 from ml_assets.assets.metadata import frame_preview, made_from, table_output
+from ml_assets.core.windows import Window
+from ml_assets.observing import LABELS, LABELS_KNOWN
 from ml_assets.partitions import reaching_back
 from ml_assets.problem import Pipeline
 from ml_assets.resources.storage import Store
@@ -86,6 +88,7 @@ def features(pipeline: Pipeline) -> dg.AssetsDefinition:
         missing = [w.key for w in table.windows_before(context.partition_key, pipeline.partitions_before)]
         shown = {
             "sample": frame_preview(staged.scan()),
+            **labels_of(staged.scan(), table.window(context.partition_key)),
             "history_since": earlier.complete_from.isoformat(),
             "history_missing": [partition for partition in missing if partition not in rows],
         }
@@ -98,6 +101,19 @@ def features(pipeline: Pipeline) -> dg.AssetsDefinition:
         )
 
     return features_partition
+
+
+def labels_of(features: LazyFrame, window: Window) -> dict[str, int]:
+    """How many rows have a label, and of how many it was known by the end of their partition."""
+    import polars as pl
+
+    from ml_assets.core.features import LABEL
+    from ml_assets.core.maturity import is_mature
+
+    counted = features.select(
+        pl.col(LABEL).is_not_null().sum().alias(LABELS), is_mature(window.end).sum().alias(LABELS_KNOWN)
+    )
+    return {name: int(n) for name, n in counted.collect().row(0, named=True).items()}
 
 
 def with_earlier(

@@ -10,8 +10,10 @@ from ml_assets.assets.automation import FOLLOWS_ITS_INPUTS
 from ml_assets.assets.frames import LazyFrame
 from ml_assets.assets.metadata import made_from, record_output, table_of
 from ml_assets.assets.partitioned_checks import partitioned_check
+from ml_assets.attributing import Accountant
 from ml_assets.core.releases import champions
 from ml_assets.core.windows import Window
+from ml_assets.observing import REALISED
 from ml_assets.partitions import windows_through
 from ml_assets.problem import Pipeline
 from ml_assets.resources.ledger import Ledger
@@ -40,7 +42,8 @@ def performance(pipeline: Pipeline) -> dg.AssetsDefinition:
             "predictions": dg.AssetIn(key=pipeline.key("predictions")),
         },
         description="Realised error on labels known by the end of the newest partition that has landed: champion, "
-        "first champion, naive baseline; estimated error of the rows without a label; and what was promised.",
+        "first champion, naive baseline and the champion before, while it scores on; estimated error of the rows "
+        "without a label; what was promised, and what the last retraining was worth.",
         group_name="monitoring",
         kinds={"json"},
         partitions_def=pipeline.table.partitions,
@@ -58,9 +61,10 @@ def performance(pipeline: Pipeline) -> dg.AssetsDefinition:
         predictions: LazyFrame,
     ) -> Iterator[dg.Output[Any] | dg.AssetCheckResult]:
         window = pipeline.table.window(context.partition_key)
-        watch = monitor(pipeline, models, ledger)
-        record = watch.record(features, predictions, known_by=known_by(pipeline, store, window))
-        record["partition"] = window.key
+        at = known_by(pipeline, store, window)
+        record = monitor(pipeline, models, ledger).record(features, predictions, known_by=at)
+        worth = Accountant(pipeline, store, models, ledger).settle(window, at)
+        record |= {"partition": window.key, "worth": worth}
         picture = reports.picture(key, window.key, "trend", trend(pipeline, store, ledger, record))
         read = made_from(store, {pipeline.key(noun): [window.key] for noun in ("features", "predictions")})
         yield record_output(record, {**shown(record, pipeline.config.metric), **picture, **read})
@@ -115,10 +119,28 @@ def shown(record: Mapping[str, Any], metric: str) -> dict[str, Any]:
     told |= {f"{metric}_{n}": record[n]["estimate"] for n in ("estimated", "expected") if record[n]}
     told |= {n: record[n] for n in ("rows_mature", "coverage", "known_by", REFRESH_AT) if record.get(n) is not None}
     told |= {f"{n}_said": record[n]["words"] for n in ("promise", "outlook", "agreement")}
+    if (found := judged(record)) is not None:
+        told[REALISED] = found
+    if record["worth"]:
+        told["worth_said"] = record["worth"]["words"]
     if record["by_bundle"]:
         told["label_delay_hours"] = record["label_delay_hours"]
         told["champions"] = table_of([champion_row(b, of, metric) for b, of in record["by_bundle"].items()])
     return told
+
+
+def judged(record: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What a partition's error says of its champion: value, bound, whether that is surely broken; None of nothing."""
+    interval, promise = record["interval"], record["promise"]
+    if interval is None or promise["excess"] is None:
+        return None
+    return {
+        "champion": record["bundle"],
+        "value": interval["estimate"],
+        "bound": interval["estimate"] - promise["excess"]["estimate"],
+        "broken": promise["outcome"] == "broken",
+        "rows": record["rows_mature"],
+    }
 
 
 def champion_row(bundle: str, of: Mapping[str, Any], metric: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from typing import Any
 
 import dagster as dg
 
+from ml_assets import retraining
 from ml_assets.assets.metadata import record_output, table_of, versioned
 from ml_assets.assets.tracked import track
 from ml_assets.core.errors import BundleError, ReleaseRefused
@@ -16,6 +17,7 @@ from ml_assets.resources.models import Models
 from ml_assets.resources.storage import Store
 from ml_assets.resources.tracking import Tracking
 from ml_assets.resources.tracking_context import REASON_TAG
+from ml_assets.retraining import CAUSE_TAG
 
 BY_HAND = "asked for by a person"
 
@@ -47,7 +49,11 @@ def decision(pipeline: Pipeline) -> dg.AssetsDefinition:
         # What is live was decided on before; compared with itself, it could only be no better.
         record = desk.standing_record(evaluation["bundle"])
         if record is None:
-            record = decide_on(desk, evaluation, context.run.tags.get(REASON_TAG, BY_HAND))
+            record = decide_on(
+                desk, evaluation, context.run.tags.get(REASON_TAG, BY_HAND), context.run.tags.get(CAUSE_TAG)
+            )
+        else:
+            retraining.end(ledger, context.run, "rejected", "the candidate is the champion itself")
         shown = {
             "verdict": record["verdict"],
             "reasons": record["reasons"],
@@ -66,14 +72,14 @@ def decision(pipeline: Pipeline) -> dg.AssetsDefinition:
     return decision_as_of_partition
 
 
-def decide_on(desk: ReleaseDesk, evaluation: dict[str, Any], reason: str) -> dict[str, Any]:
+def decide_on(desk: ReleaseDesk, evaluation: dict[str, Any], reason: str, cause: str | None = None) -> dict[str, Any]:
     """Decide on the candidate of an evaluation, and record it."""
     from ml_assets.core.decision_record import freeze
     from ml_assets.core.promotion import decide
 
     champion, policy = desk.live(), desk.pipeline.policy
     record = freeze(desk.name, evaluation, policy, decide(evaluation, policy, champion), champion)
-    desk.record_decision(record, evaluation, reason)
+    desk.record_decision(record, evaluation, reason, cause)
     return record
 
 

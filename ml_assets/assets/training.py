@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ml_assets.core.bundle import Bundle
     from ml_assets.core.learning import Learnt, Recipe
     from ml_assets.core.manifest import Manifest
-    from ml_assets.core.trials import Tuned
+    from ml_assets.core.trials import Settled
 
 LOG_EVERY = 50
 
@@ -101,7 +101,7 @@ def model(pipeline: Pipeline, name: str = THE_ONLY) -> dg.AssetsDefinition:
     return model_as_of
 
 
-def recipe_of(pipeline: Pipeline, name: str, length: timedelta, tuned: "Tuned | None" = None) -> "Recipe":
+def recipe_of(pipeline: Pipeline, name: str, length: timedelta, tuned: "Settled | None" = None) -> "Recipe":
     """How a model of a pipeline is trained."""
     from ml_assets.core.learning import Recipe
 
@@ -114,15 +114,15 @@ def recipe_of(pipeline: Pipeline, name: str, length: timedelta, tuned: "Tuned | 
         seed=config.model.seed,
         threads=config.model.threads,
     )
-    return recipe if tuned is None else recipe.with_tuned(tuned)
+    return recipe if tuned is None else recipe.with_settled(tuned)
 
 
-def tuned_of(record: Mapping[str, Any] | None, name: str) -> "Tuned | None":
-    """What a study found for a model; None where it was not tuned."""
-    from ml_assets.core.trials import Tuned
+def tuned_of(record: Mapping[str, Any] | None, name: str) -> "Settled | None":
+    """What a study found for a model, or the champion's found; None where it is not tuned."""
+    from ml_assets.core.trials import settled_from_json
 
     found = (record or {}).get("models", {}).get(name)
-    return None if found is None else Tuned.from_json(found)
+    return None if found is None else settled_from_json(found)
 
 
 def train(
@@ -130,7 +130,7 @@ def train(
     name: str,
     manifest: "Manifest",
     history: Mapping[str, LazyFrame],
-    tuned: "Tuned | None",
+    tuned: "Settled | None",
     log: Callable[[str], None],
 ) -> "tuple[Learnt, Bundle]":
     """Train one model on the manifest's rows; progress goes to the run's log."""

@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from ml_assets import retraining
 from ml_assets.assets.frames import LazyFrame
 from ml_assets.assets.metadata import record_output
 from ml_assets.assets.tracked import inputs_of, track
 from ml_assets.problem import Pipeline
+from ml_assets.resources.ledger import Ledger
 from ml_assets.resources.storage import Store
 from ml_assets.resources.tracking import Tracking
 from ml_assets.resources.versioning import Versions
+from ml_assets.retraining import CAUSE_TAG
 
 if TYPE_CHECKING:
     from ml_assets.core.manifest import Manifest
@@ -49,11 +52,14 @@ def training_set(pipeline: Pipeline) -> dg.AssetsDefinition:
         store: Store,
         versions: Versions,
         tracking: Tracking,
+        ledger: Ledger,
         features: LazyFrame,
     ) -> Iterator[dg.Output[Any] | dg.AssetCheckResult]:
         from ml_assets.core.manifest import make_manifest
 
-        history = by_partition(features, context.partition_key)
+        retraining.begin(pipeline, ledger, context.instance, context.run)
+        plan = retraining.plan(pipeline, ledger, context.partition_key, context.run.tags.get(CAUSE_TAG))
+        history = newest(by_partition(features, context.partition_key), plan.window)
         windows = [pipeline.table.window(key) for key in history]
         manifest = make_manifest(
             history,
@@ -65,12 +71,22 @@ def training_set(pipeline: Pipeline) -> dg.AssetsDefinition:
         if versioned:
             manifest = replace(manifest, versions=version(features_key, manifest, store, versions, context.log.info))
         rows = {f"rows_{part}": n for part, n in manifest.counts.rows.items()}
-        shown = {"partitions": list(history), "versioned_by": "DVC" if versioned else "nothing: versioning is off"}
+        shown = {
+            "partitions": list(history),
+            "how": plan.how,
+            "why": plan.why,
+            "versioned_by": "DVC" if versioned else "nothing: versioning is off",
+        }
         tracked = track(pipeline, tracking, context, "training_set", inputs_of(features_key, manifest))
-        yield record_output(manifest.to_json(), {**rows, **shown, **tracked})
+        yield record_output(manifest.to_json() | {"plan": plan.to_json()}, {**rows, **shown, **tracked})
         yield sound(key, manifest, history)
 
     return training_set_as_of
+
+
+def newest(history: "dict[str, LazyFrame]", window: int) -> "dict[str, LazyFrame]":
+    """The newest partitions of a history, oldest first."""
+    return dict(list(history.items())[-window:])
 
 
 def version(

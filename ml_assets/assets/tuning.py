@@ -1,7 +1,7 @@
 """Group `training`: the search for parameters and for what to learn from, as a study per model."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -24,7 +24,7 @@ from ml_assets.resources.tracking import Tracking
 if TYPE_CHECKING:
     from ml_assets.core.manifest import Manifest
     from ml_assets.core.search_space import SearchSpace
-    from ml_assets.core.trials import TrialRecord, Tuned
+    from ml_assets.core.trials import Settled, TrialRecord, Tuned
 
 SHOWN_EVERY_SECONDS = 20.0
 """How often a running study shows its picture."""
@@ -59,13 +59,20 @@ def tuning(pipeline: Pipeline, told: Tuning) -> dg.AssetsDefinition:
         training_set: dict[str, Any],
         features: LazyFrame,
     ) -> dg.Output[Any]:
+        from ml_assets.core.trials import Tuned
+
         manifest, history = opened(pipeline, store, training_set, features)
         start = pipeline.table.window(manifest.as_of).start
         champion = champion_at_training(ledger.events(pipeline.name), manifest.as_of, start)
-        best = (models.load(champion.bundle).facts["tuning"] or {}) if champion and told.warm_start else {}
-        found = {}
+        before = (models.load(champion.bundle).facts["tuning"] or {}) if champion else {}
         names = [name for name, spec in pipeline.config.specs.items() if spec.kind == "lightgbm"]
+        best = before if told.warm_start else {}
+        found: dict[str, Settled] = {}
+        if champion and training_set["plan"]["how"] == "refit":
+            found |= refits(champion.bundle, before, names)
         for name in names:
+            if name in found:
+                continue
             found[name] = tuned(
                 pipeline,
                 name,
@@ -77,9 +84,10 @@ def tuning(pipeline: Pipeline, told: Tuning) -> dg.AssetsDefinition:
                 timeout_seconds=None if told.timeout_seconds is None else told.timeout_seconds / len(names),
                 show=shown_while_running(context, reports, key, name, pipeline.config.metric),
             )
+        studied = {name: one for name, one in found.items() if isinstance(one, Tuned)}
         drawn = {
             f"{name}_{what}": png
-            for name, one in found.items()
+            for name, one in studied.items()
             for what, png in pictures_of(one, pipeline.config.search_space(name)).items()
         }
         return record_output(
@@ -92,6 +100,14 @@ def tuning(pipeline: Pipeline, told: Tuning) -> dg.AssetsDefinition:
         )
 
     return tuning_as_of
+
+
+def refits(champion: str, facts: Mapping[str, Any], names: Sequence[str]) -> "dict[str, Settled]":
+    """The champion's parameters for the models whose bundle tells of them; the others have to be studied."""
+    from ml_assets.core.trials import Refit
+
+    taken = {name: Refit.of(champion, facts.get(name, {})) for name in names}
+    return {name: one for name, one in taken.items() if one is not None}
 
 
 def tuned(
@@ -177,8 +193,13 @@ def shown_while_running(
     return show
 
 
-def told_of(name: str, found: "Tuned") -> dict[str, Any]:
-    """What the asset's page says of a study in numbers."""
+def told_of(name: str, found: "Settled") -> dict[str, Any]:
+    """What the asset's page says of a study in numbers, or of the parameters that were taken over."""
+    from ml_assets.core.trials import Refit
+
+    if isinstance(found, Refit):
+        taken = {"params": found.params.to_json(), "recency": found.recency.to_json()}
+        return {f"{name}_refit_of": found.champion, f"{name}_parameters": taken}
     untuned = found.trials[0]
     best = [
         {"trial": t.number, "origin": t.origin, "loss": t.value, "trees": t.trees, **t.params}
@@ -207,21 +228,27 @@ def pictures_of(found: "Tuned", space: "SearchSpace") -> dict[str, bytes]:
     }
 
 
-def entry_of(found: "Mapping[str, Tuned]", pictures: Mapping[str, bytes]) -> Any:
+def entry_of(found: "Mapping[str, Settled]", pictures: Mapping[str, bytes]) -> Any:
     """What the studies tell the trackers: each trial is a run of its own below the training's."""
     from ml_assets.core.tracked import Entry, Trial
+    from ml_assets.core.trials import Refit
 
     several = len(found) > 1
     trials: list[Trial] = []
     metrics: dict[str, float] = {}
+    params: dict[str, Any] = {}
     for name, one in found.items():
+        if isinstance(one, Refit):
+            params[name] = {"refit_of": one.champion, **one.params.to_json(), **one.recency.to_json()}
+            continue
+        params[name] = {"study": one.study, "ended_by": one.ended_by, **one.best.params}
         metrics[f"{name} loss"] = one.best.value or 0.0
         trials += [
             Trial(len(trials) + i, {"model": name, **t.params} if several else t.params, t.value, t.state)
             for i, t in enumerate(one.trials)
         ]
     return Entry(
-        params={name: {"study": one.study, "ended_by": one.ended_by, **one.best.params} for name, one in found.items()},
+        params=params,
         metrics=metrics,
         pictures=pictures,
         trials=tuple(trials),

@@ -137,6 +137,9 @@ class Retraining(BaseModel):
         le=1,
         description="Share of the newest partition's rows whose label must be known for a training to start.",
     )
+    check_every: str = Field(
+        default="30s", description="Least time, as 30s or 5m, between two looks of the retraining sensor."
+    )
     attribution: int = Field(
         default=3,
         ge=0,
@@ -156,6 +159,17 @@ class Retraining(BaseModel):
                 'the week, such as "0 6 2 * *"'
             ) from e
         return value
+
+    @field_validator("check_every")
+    @classmethod
+    def _a_duration(cls, value: str) -> str:
+        length(value, "retraining.check_every")
+        return value
+
+    @property
+    def check_every_seconds(self) -> int:
+        """Least time between two looks of the sensor, in whole seconds, at least one."""
+        return max(1, round(length(self.check_every, "retraining.check_every").total_seconds()))
 
     def staleness_rules(self, monitoring: Monitoring) -> "StalenessRules":
         """When the drift asset is stale, as the rules that decide take it."""

@@ -70,13 +70,16 @@ def freeze(
     return {**record, "sha256": own_sha256(record)}
 
 
-def decided_facts(record: Mapping[str, Any], evaluation: Mapping[str, Any], reason: str) -> dict[str, Any]:
+def decided_facts(
+    record: Mapping[str, Any], evaluation: Mapping[str, Any], reason: str, cause: str | None = None
+) -> dict[str, Any]:
     """What the ledger keeps of a decision.
 
     Args:
         record: its record.
         evaluation: what it rests on.
         reason: why the candidate was trained.
+        cause: key of the evidence that asked for the training; None where a person did.
     """
     metric, metrics = record["policy"]["metric"], evaluation["metrics"]
     return {
@@ -86,6 +89,7 @@ def decided_facts(record: Mapping[str, Any], evaluation: Mapping[str, Any], reas
         "verdict": record["verdict"],
         "record": record["sha256"],
         "reason": reason,
+        "cause": cause,
         "reasons": list(record["reasons"]),
         "labels_missing": record["labels_missing"],
         "rows_trained": evaluation["rows_trained"],

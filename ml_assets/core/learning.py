@@ -25,7 +25,7 @@ from ml_assets.core.soundness import require_sound
 from ml_assets.core.split import PARTITION, PARTS
 from ml_assets.core.target_encoding import Declared, declared_json
 from ml_assets.core.time_split import TimeSplit
-from ml_assets.core.trials import Tuned
+from ml_assets.core.trials import Settled
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,10 +66,10 @@ class Recipe:
         """Whether it learns from validation rows too, since nothing is stopped by them."""
         return self.tuned or not self.spec.iterates
 
-    def with_tuned(self, tuned: Tuned) -> "Recipe":
-        """The same as a study found it."""
+    def with_settled(self, settled: Settled) -> "Recipe":
+        """The same as a study found it, this time or an earlier one."""
         return Recipe(
-            self.spec.with_params(tuned.params), tuned.recency, self.features, self.length, self.seed, self.threads,
+            self.spec.with_params(settled.params), settled.recency, self.features, self.length, self.seed, self.threads,
             tuned=True,
         )  # fmt: skip
 

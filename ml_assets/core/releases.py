@@ -14,7 +14,9 @@ from typing import Any
 from ml_assets.core.errors import LedgerError
 
 GENESIS = "0" * 64
-DECIDED, RELEASED, ROLLED_BACK = "decided", "released", "rolled_back"
+DECIDED, RELEASED, ROLLED_BACK, ATTRIBUTED = "decided", "released", "rolled_back", "attributed"
+JUDGED, BEGUN, ENDED = "judged", "training_begun", "training_ended"
+"""What was decided about retraining by itself; a training that it asked for began; it ended without a decision."""
 CURE = "restore the ledger's database from a backup; do not release anything until then"
 
 
@@ -25,7 +27,7 @@ class Event:
     Args:
         pipeline: whose ledger.
         sequence: 1, 2, 3, … without gaps.
-        kind: `decided`, `released` or `rolled_back`.
+        kind: `decided`, `released`, `rolled_back`, `attributed`, `judged`, `training_begun` or `training_ended`.
         facts: what happened, JSON-able.
         previous: hash of the event before, `GENESIS` for the first.
         hash: SHA-256 over everything above.
@@ -105,6 +107,23 @@ def check_chain(events: Sequence[Event]) -> None:
         )  # fmt: skip
 
 
+def is_overtaken(kind: str, events: Sequence[Event], after: int) -> bool:
+    """Whether an event that was made in the light of the first `after` events must not be appended to these.
+
+    What is decided, released and gone back to rests on what was decided, released and gone back to, and not on what
+    was judged about retraining meanwhile; all other events rest on everything.
+
+    Args:
+        kind: of the event.
+        events: all that there are.
+        after: how many of them its author has seen.
+    """
+    if len(events) < after:
+        return True
+    ours = (DECIDED, RELEASED, ROLLED_BACK)
+    return any(kind not in ours or e.kind in ours for e in events[after:])
+
+
 def head(events: Sequence[Event]) -> str:
     """How far the ledger goes, as `12:<hash of event 12>`; whoever keeps it can tell later that nothing is missing."""
     return f"{len(events)}:{events[-1].hash if events else GENESIS}"
@@ -168,8 +187,7 @@ def decision_as_of(events: Sequence[Event], as_of: str) -> Event | None:
 
 def carried_out(events: Sequence[Event], decision: Event) -> bool:
     """Whether a release stands in the ledger that followed this very decision."""
-    record = decision.facts["record"]
-    return any(e.kind == RELEASED and e.facts.get("record") == record for e in events)
+    return release_of(events, decision) is not None
 
 
 def settled(events: Sequence[Event], as_of: str) -> bool:
@@ -202,10 +220,31 @@ def before_live(events: Sequence[Event]) -> Champion | None:
     return line[-2] if len(line) > 1 else None
 
 
+def release_of(events: Sequence[Event], decision: Event) -> Event | None:
+    """The release that carried out this very decision; the last of them, None where there is none."""
+    record = decision.facts["record"]
+    return next((e for e in reversed(events) if e.kind == RELEASED and e.facts.get("record") == record), None)
+
+
+def attribution_of(events: Sequence[Event], release: int) -> Event | None:
+    """What a release turned out to be worth, by its sequence; None while that is not settled."""
+    return next((e for e in events if e.kind == ATTRIBUTED and e.facts["release"] == release), None)
+
+
 def told(event: Event) -> str:
-    """What happened, in words: `decided undecided: mae 3.1 against …`, `released by …: …`."""
+    """What happened, in words: `decided undecided: mae 3.1 against …`, `released by …: …`, `attributed: …`."""
     facts = event.facts
+    if event.kind == ATTRIBUTED:
+        return f"attributed: {facts['words']}"
     if event.kind == DECIDED:
         return f"decided {facts['verdict']}: {facts['reasons'][0]}"
+    if event.kind == JUDGED:
+        plan = facts["plan"]
+        what = f"{plan['how']} as of {plan['as_of']} on {plan['window']} partitions" if plan else facts["action"]
+        return f"{facts['by']} decided to {what}: {'; '.join(facts['reasons'])}"
+    if event.kind == BEGUN:
+        return f"training as of {facts['as_of']} began in run {facts['run']}"
+    if event.kind == ENDED:
+        return f"training as of {facts['as_of']} ended without a decision ({facts['outcome']}): {facts['why']}"
     how = "rolled back to" if event.kind == ROLLED_BACK else "released by force" if facts["forced"] else "released"
     return f"{how} by {facts['by']}: {facts['reason']}"

@@ -119,7 +119,13 @@ class Tuned:
 
     def facts(self) -> dict[str, Any]:
         """What a bundle tells of it; the same on every machine, with no time in it."""
-        return {"study": self.study, "trials": len(self.trials), "best": self.warm_start}
+        return {
+            "study": self.study,
+            "trials": len(self.trials),
+            "best": self.warm_start,
+            "params": self.params.to_json(),
+            "recency": self.recency.to_json(),
+        }
 
     def to_json(self) -> dict[str, Any]:
         """As JSON."""
@@ -143,6 +149,56 @@ class Tuned:
             trials=tuple(TrialRecord.from_json(t) for t in record["trials"]),
             ended_by=record["ended_by"],
         )
+
+
+@dataclass(frozen=True)
+class Refit:
+    """What an earlier study found, taken over as it is.
+
+    Args:
+        champion: SHA-256 of the bundle whose parameters these are.
+        params: of the model.
+        recency: what it learns from.
+        told: what the champion tells of its study, see `Tuned.facts`.
+    """
+
+    champion: str
+    params: ModelParams
+    recency: Recency
+    told: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, champion: str, facts: Mapping[str, Any]) -> Self | None:
+        """The parameters of a champion; None where its bundle is of before they were kept.
+
+        Args:
+            champion: SHA-256 of its bundle.
+            facts: what it tells of its study.
+        """
+        if "params" not in facts:
+            return None
+        return cls(champion, ModelParams.from_json(facts["params"]), Recency.from_json(facts["recency"]), facts)
+
+    def facts(self) -> dict[str, Any]:
+        """What a bundle tells of it: the same as the champion's."""
+        return dict(self.told)
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON."""
+        return {"champion": self.champion, "told": dict(self.told)}
+
+
+Settled = Tuned | Refit
+"""What is settled about a model before it is trained."""
+
+
+def settled_from_json(record: Mapping[str, Any]) -> Settled:
+    """Read what `to_json` of either wrote."""
+    if "champion" not in record:
+        return Tuned.from_json(record)
+    told = record["told"]
+    params, recency = ModelParams.from_json(told["params"]), Recency.from_json(told["recency"])
+    return Refit(record["champion"], params, recency, told)
 
 
 def ranked(trials: Sequence[TrialRecord]) -> list[TrialRecord]:

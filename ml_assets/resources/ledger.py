@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from ml_assets.core.errors import LedgerConflict, LedgerError
-from ml_assets.core.releases import CURE, GENESIS, Event, check_chain, event_hash
+from ml_assets.core.releases import CURE, GENESIS, Event, check_chain, event_hash, is_overtaken
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
 BUSY_TIMEOUT_SECONDS = 30.0
+ATTEMPTS = 20
+"""How often an event is appended again that events of no weight for it have overtaken."""
 CURES = {
     "sqlite": "wait until whoever holds the database has ended, or end it; then give the same command again. If it is "
     "no database any more, restore it from a backup",
@@ -73,25 +75,30 @@ class Ledger(dg.ConfigurableResource):  # type: ignore[type-arg]
             after: the sequence of the last event that the caller has read (0: none).
 
         Raises:
-            LedgerConflict: somebody else appended since.
+            LedgerConflict: somebody else appended since what the event rests on, see `releases.is_overtaken`.
             LedgerError: the database can't be written; nothing was.
         """
+        for _ in range(ATTEMPTS):
+            events = self.events(pipeline)
+            if is_overtaken(kind, events, after):
+                raise _conflict(pipeline, after)
+            if (event := self._appended(pipeline, kind, facts, events)) is not None:
+                return event
+        raise _conflict(pipeline, after)
+
+    def _appended(self, pipeline: str, kind: str, facts: Mapping[str, Any], events: list[Event]) -> Event | None:
+        """The event that follows these; None if somebody else appended one since they were read."""
         import sqlalchemy as sa
 
-        events = self.events(pipeline)
-        if len(events) != after:
-            raise _conflict(pipeline, after)
         facts = {**facts, "at": datetime.now(UTC).isoformat(timespec="seconds")}
-        previous = events[-1].hash if events else GENESIS
-        event = Event(
-            pipeline, after + 1, kind, facts, previous, event_hash(pipeline, after + 1, kind, facts, previous)
-        )
+        previous, sequence = events[-1].hash if events else GENESIS, len(events) + 1
+        event = Event(pipeline, sequence, kind, facts, previous, event_hash(pipeline, sequence, kind, facts, previous))
         row = {**vars(event), "facts": json.dumps(facts, sort_keys=True, ensure_ascii=False, allow_nan=False)}
         try:
             with self._told() as engine, engine.begin() as connection:
                 connection.execute(sa.insert(_table()), row)
-        except sa.exc.IntegrityError as e:
-            raise _conflict(pipeline, after) from e
+        except sa.exc.IntegrityError:
+            return None
         return event
 
     @contextmanager

@@ -7,7 +7,7 @@ import pytest
 
 from ml_assets.core.parameters import ModelParams
 from ml_assets.core.recency import Recency
-from ml_assets.core.trials import WARM_STARTS, FoldScore, TrialRecord, Tuned, ranked
+from ml_assets.core.trials import WARM_STARTS, FoldScore, Refit, TrialRecord, Tuned, ranked, settled_from_json
 
 
 def trial(number: int, value: float | None, state="complete") -> TrialRecord:
@@ -49,4 +49,14 @@ def test_json_brings_it_back():
 @pytest.mark.parametrize("changed", [{"seconds": 9.0}, {"state": "failed"}])
 def test_the_facts_of_a_bundle_hold_no_time_and_no_machine(changed):
     other = replace(TUNED, trials=(*TUNED.trials[:-1], replace(TUNED.trials[-1], **changed)))
-    assert other.facts() == TUNED.facts() == {"study": "s", "trials": 5, "best": TUNED.warm_start}
+    settled = {"params": TUNED.params.to_json(), "recency": TUNED.recency.to_json()}
+    assert other.facts() == TUNED.facts() == {"study": "s", "trials": 5, "best": TUNED.warm_start, **settled}
+
+
+def test_a_refit_takes_over_what_the_champion_tells_of_its_study():
+    refit = Refit.of("ab" * 32, TUNED.facts())
+    assert (refit.params, refit.recency) == (TUNED.params, TUNED.recency)
+    assert refit.facts() == TUNED.facts(), "and so does the champion after it"
+    for settled in (refit, TUNED):
+        assert settled_from_json(json.loads(json.dumps(settled.to_json()))) == settled
+    assert Refit.of("ab" * 32, {"study": "s", "trials": 5, "best": []}) is None, "a bundle of before there were refits"

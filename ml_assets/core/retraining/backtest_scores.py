@@ -18,11 +18,11 @@ from ml_assets.core.drift.watched import DriftWatch
 from ml_assets.core.features import EVENT_AT, LABEL, LABEL_KNOWN_AT, ROW_NUMBER
 from ml_assets.core.maturity import is_mature, maturity_of
 from ml_assets.core.metrics import losses
-from ml_assets.core.performance import CHAMPION, VERSION, error_of
+from ml_assets.core.performance import CHAMPION, error_of
 from ml_assets.core.promises import Bound, Promise, kept
 from ml_assets.core.retraining.backtest import Judgement, Measured
 from ml_assets.core.retraining.recorded_history import Recorded
-from ml_assets.core.scoring import CONTENDERS, schema
+from ml_assets.core.scoring import CONTENDERS, VERSION, schema
 
 PREDICTION = CONTENDERS[CHAMPION]
 

@@ -58,8 +58,8 @@ def make_plan(
     """Choose what to train.
 
     The champion's parameters are refitted first: it is cheap, and what changed is mostly the data. They are tuned
-    only if a training for the same cause was rejected or left undecided: same champion, as of one of the last
-    `cause` partitions, for a reason that is about the model.
+    only if there is no champion yet, or a training for the same cause was rejected or left undecided: same champion,
+    as of one of the last `cause` partitions, for a reason that is about the model.
 
     After an abrupt change at partition s, only what came with or after s resembles the present, so that is learnt
     from, but never less than `shortest` partitions nor than what leaves `min_rows` to train on. With a quarter of the
@@ -80,8 +80,8 @@ def make_plan(
     recent = {p.key for p in history[-cause:]}
     refused = [t for t in trainings if t.as_of in recent and _refused_for(t, champion)]
     about_the_model = any(f.reason in ABOUT_THE_MODEL for f in asks)
-    tune = rules.tunes and about_the_model and bool(refused)
-    why = [f"the champion's parameters were refused as of {refused[-1].as_of}: tune" if tune else "refit first"]
+    tune = rules.tunes and about_the_model and (champion is None or bool(refused))
+    why = [_how_in_words(tune, champion, refused)]
 
     since = _change(asks, refused, trainings, champion, place)
     window = rules.window
@@ -92,6 +92,12 @@ def make_plan(
     if since is not None:
         why.append(f"abrupt change at {since}, {after} partitions are like the present: learn from {window}")
     return Plan(as_of, "tune" if tune else "refit", window, since, "; ".join(why))
+
+
+def _how_in_words(tune: bool, champion: str | None, refused: Sequence[Training]) -> str:
+    if champion is None:
+        return "tune, there are no parameters of a champion" if tune else "train with the parameters of the YAML"
+    return f"the champion's parameters were refused as of {refused[-1].as_of}: tune" if tune else "refit first"
 
 
 def fewest(history: Sequence[Partition], rules: Learning) -> int | None:

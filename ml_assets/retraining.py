@@ -1,0 +1,164 @@
+"""Where it is decided whether a pipeline is retrained, and written down, whoever asks: sensor, schedule or replay.
+
+The rules are in `core.retraining`; what is known is looked up by `observing`. Sensors only turn a decision into runs.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from ml_assets.core.errors import TrainingError
+from ml_assets.core.releases import BEGUN, ENDED, JUDGED, Event
+from ml_assets.core.retraining.trainings import Plan
+from ml_assets.observing import Observer, is_over
+from ml_assets.problem import Pipeline
+from ml_assets.resources.ledger import Ledger
+
+if TYPE_CHECKING:
+    from ml_assets.core.retraining.decision import Decision
+    from ml_assets.core.retraining.evidence import Finding
+    from ml_assets.core.retraining.observed import Tenure
+
+CAUSE_TAG = "ml_assets/cause"
+"""Tag of a run: key of the evidence that asked for it."""
+PIPELINE_TAG = "ml_assets/pipeline"
+
+
+@dataclass(frozen=True)
+class RetrainingDesk:
+    """Decides on one pipeline.
+
+    Args:
+        observer: looks at it.
+        ledger: where decisions are written down.
+    """
+
+    observer: Observer
+    ledger: Ledger
+
+    @property
+    def pipeline(self) -> Pipeline:
+        """Which."""
+        return self.observer.pipeline
+
+    def decide(self, by: str) -> "Decision":
+        """What is to be done now; written to the ledger where it is another than was written last.
+
+        That a training is asked for stands in the ledger before any run is: of two who decide at once, one wins. What
+        was asked for and has not begun is asked for again, under the same key.
+
+        Args:
+            by: who decides.
+
+        Raises:
+            LedgerConflict: somebody else wrote meanwhile; nothing is asked for.
+            LedgerError: the ledger can't be read or written.
+        """
+        from ml_assets.core.retraining.causes import first
+        from ml_assets.core.retraining.decision import decide
+        from ml_assets.core.retraining.evidence import Evidence
+        from ml_assets.core.retraining.recorded import judged, requests
+        from ml_assets.core.retraining.staleness import staleness
+
+        events, config = self.ledger.events(self.pipeline.name), self.pipeline.config
+        rules, now = self.pipeline.retraining_rules, self.observer.clock.now()
+        observed = self.observer.observed(events)
+        champion = observed.live.bundle if observed.live else None
+        stale = config.retraining.staleness_rules(config.monitoring) if config.retraining else None
+        evidence = Evidence.of(
+            staleness(observed, stale, now) if stale else (),
+            first(observed.partitions, champion, config.model.window),
+            self._ticks(events, observed.live),
+        )
+        decision = decide(evidence, observed.partitions, self.observer.trainings(events), rules)
+        written = judged(events)
+        asked = {d.key for _, d in requests(events)}
+        is_news = not written or written[-1][0].facts["digest"] != decision.digest
+        if is_news and not (decision.action == "retrain" and decision.key in asked):
+            facts = {**decision.to_json(), "digest": decision.digest, "by": by, "now": now.isoformat()}
+            self.ledger.append(self.pipeline.name, JUDGED, facts, after=len(events))
+        return decision
+
+    def _ticks(self, events: list[Event], live: "Tenure | None") -> "list[Finding]":
+        """What the schedule asks for since the champion was released and a training was last asked for."""
+        from ml_assets.core.retraining.causes import scheduled
+        from ml_assets.core.retraining.recorded import requests
+
+        config = self.pipeline.config.retraining
+        if config is None or config.schedule is None or live is None:
+            return []
+        tick = self.observer.clock.last_tick(config.schedule)
+        asked = [datetime.fromisoformat(e.facts["now"]) for e, _ in requests(events)]
+        return [scheduled(tick, config.schedule, live.bundle)] if tick > max([live.at, *asked]) else []
+
+
+def plan(pipeline: Pipeline, ledger: Ledger, as_of: str, cause: str | None) -> Plan:
+    """What a training as of a partition is to do; where nothing was decided on it, all that the YAML says.
+
+    Args:
+        pipeline: which.
+        ledger: of all pipelines.
+        as_of: key of the as-of partition.
+        cause: key of the evidence that asked for it; None where a person starts it.
+    """
+    from ml_assets.core.retraining.recorded import plan_of
+
+    config = pipeline.config
+    told = plan_of(ledger.events(pipeline.name), as_of, cause)
+    return told or Plan(as_of, "tune" if config.tuning else "refit", config.model.window, why="started by a person")
+
+
+def begin(pipeline: Pipeline, ledger: Ledger, instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
+    """Write down that the training of a cause begins, so that no other run trains for it at the same time.
+
+    Raises:
+        TrainingError: another run does.
+        LedgerConflict: somebody else wrote meanwhile.
+    """
+    from ml_assets.core.retraining.recorded import begun
+    from ml_assets.core.retraining.recorded import is_over as ended
+
+    cause, as_of = run.tags.get(CAUSE_TAG), run.tags.get("dagster/partition")
+    if cause is None:
+        return
+    events = ledger.events(pipeline.name)
+    last = begun(events, cause)
+    if last is not None:
+        other = str(last.facts["run"])
+        if other == run.run_id:
+            return
+        if not ended(events, cause, other) and not is_over(instance, other):
+            raise TrainingError(
+                f"training of {pipeline.name} as of {as_of}, run {run.run_id}",
+                found=f"run {other}, which trains for the same cause and has not ended",
+                expected="one run for one cause",
+                cure="let that run end; see that only one Dagster daemon works on this instance",
+            )
+    ledger.append(pipeline.name, BEGUN, {"key": cause, "run": run.run_id, "as_of": as_of}, after=len(events))
+
+
+def end(ledger: Ledger, run: dg.DagsterRun, outcome: str, why: str) -> bool:
+    """Write down that the training of a cause ended without a decision; False where that, or a decision, stands.
+
+    Args:
+        ledger: of all pipelines.
+        run: the training's.
+        outcome: `failed`, or `rejected` where there was nothing to decide on.
+        why: in words.
+    """
+    from ml_assets.core.releases import DECIDED
+    from ml_assets.core.retraining.recorded import is_over as ended
+
+    tags = run.tags
+    cause, name, as_of = tags.get(CAUSE_TAG), tags.get(PIPELINE_TAG), tags.get("dagster/partition")
+    if cause is None or name is None:
+        return False
+    events = ledger.events(name)
+    decided = any(e.kind == DECIDED and e.facts.get("cause") == cause for e in events)
+    if decided or ended(events, cause, run.run_id):
+        return False
+    facts = {"key": cause, "run": run.run_id, "as_of": as_of, "outcome": outcome, "why": why}
+    ledger.append(name, ENDED, facts, after=len(events))
+    return True
