@@ -3,13 +3,16 @@
 What is pictured is computed in `backtest` and `backtest_report`; paper and ink are in `drawing`.
 """
 
+from typing import Any
+
 from ml_assets.core.drawing import ACCENT, COLORS, apart, as_text, panels, png, with_unit
 from ml_assets.core.retraining.backtest_run import Backtested
 
 ACROSS = 2
 MOST_TICKS = 4
 PANEL_INCHES = 0.95
-"""Small, so that the asset's page shows it and not only a link."""
+THIN: dict[str, Any] = {"linewidth": 1, "antialiased": False}
+"""With few colours and small panels the asset's page shows the picture itself and not only a link."""
 
 
 def error_of_policies(done: Backtested, *, loss: str, unit: str) -> bytes:
@@ -33,8 +36,8 @@ def error_of_policies(done: Backtested, *, loss: str, unit: str) -> bytes:
     for number, (axes, history, outcome) in enumerate(zip(every, histories, report.outcomes, strict=True)):
         own = [x if rows else float("nan") for x, rows in zip(outcome.losses, report.rows, strict=True)]
         taken = history.policy == report.recommended
-        axes.plot(range(len(keys)), best, color=COLORS["train"], linewidth=1, label="best in hindsight")
-        axes.plot(range(len(keys)), own, color=COLORS["champion"], label="this policy")
+        axes.plot(range(len(keys)), best, color=COLORS["train"], label="best in hindsight", **THIN)
+        axes.plot(range(len(keys)), own, color=COLORS["champion"], label="this policy", **THIN)
         for outcomes, face, label in ((True, ACCENT, "trained, released"), (False, "none", "trained, not released")):
             at = [keys.index(t.plan.as_of) for t in history.trainings if (t.outcome == "promoted") is outcomes]
             axes.scatter(at, [own[i] for i in at], s=12, edgecolors=ACCENT, facecolors=face, label=label, zorder=3)
