@@ -12,7 +12,7 @@ import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 from pydantic import BaseModel
 
-from ml_assets import checks, jobs, problem, retraining_sensors, sensors
+from ml_assets import checks, jobs, landing, problem, retraining_sensors, sensors
 from ml_assets.assets import (
     backtest,
     data,
@@ -84,12 +84,13 @@ class Table(dg.Component):
         return cls(problem.Table(name=config.name or folder.name, config=config, folder=folder))
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:  # noqa: ARG002
-        """Raw, validated and quarantined rows, their checks and the job that ingests."""
+        """Raw, validated and quarantined rows, their checks, the job that ingests and the sensor that asks for it."""
         self.table.check()
         return dg.Definitions(
             assets=[data.raw(self.table), data.validated(self.table), dictionary.dictionary(self.table)],
             asset_checks=[checks.table_checks(self.table)],
             jobs=[jobs.ingest(self.table), jobs.describe(self.table)],
+            sensors=[landing.new_data(self.table)],
         )
 
 

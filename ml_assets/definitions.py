@@ -47,8 +47,13 @@ warnings.filterwarnings("ignore", "Parameter `execution_type` of function `Asset
 @dg.definitions
 def defs() -> dg.Definitions:
     """All tables and pipelines as one set of definitions."""
+    return within(Path(__file__))
+
+
+def within(path: Path) -> dg.Definitions:
+    """The tables and pipelines of the project that a path lies in, with the resources and sensors of every project."""
     return dg.Definitions.merge(
-        dg.load_from_defs_folder(path_within_project=Path(__file__)),
+        dg.load_from_defs_folder(path_within_project=path),
         dg.Definitions(
             resources=resources(),
             sensors=[automation(), *tracking_ends(), *trainings_end()],

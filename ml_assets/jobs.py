@@ -8,10 +8,15 @@ from ml_assets.problem import TABLE_NOUNS, Pipeline, Table
 DATA_SIDE = ("features", "predictions", "performance", "drift")
 
 
+def ingest_name(table: Table) -> str:
+    """The name of the job that ingests."""
+    return f"{table.name}_ingest"
+
+
 def ingest(table: Table) -> UnresolvedAssetJobDefinition:
     """Read a partition from the source and validate it."""
     return dg.define_asset_job(
-        f"{table.name}_ingest",
+        ingest_name(table),
         selection=dg.AssetSelection.assets(*(table.key(noun) for noun in TABLE_NOUNS)),
         description=f"Reads a partition of {table.name} from its source and validates it.",
     )

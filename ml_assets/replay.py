@@ -18,6 +18,7 @@ from dagster._core.storage.tags import RUN_KEY_TAG
 from ml_assets.assets.dictionary import schema_version
 from ml_assets.core import errors
 from ml_assets.core.errors import ConfigError, MLAssetsError, SourceNotFound
+from ml_assets.core.landing import refuse_other_source
 from ml_assets.core.releases import champion_for, decisions, live, settled
 from ml_assets.core.windows import Window
 from ml_assets.observing import Observer
@@ -119,7 +120,10 @@ class Replay:
             RunFailed: a run failed; its cause says what to do, and the same call goes on from there.
         """
         made = {noun: latest(self.instance, self.pipeline.key(noun)) for noun in SCORED}
-        self._refuse_other_source(made["raw"])
+        table = self.pipeline.table
+        refuse_other_source(
+            table.name, table.config.source.kind, {str(m.metadata["source_kind"]) for m in made["raw"].values()}
+        )
         self._describe_table()
         for position, window in enumerate(self.windows):
             if nouns := self._stale_data(window, made):
@@ -134,16 +138,6 @@ class Replay:
             yield from self._trainings(position)
             if self._released_unseen(window.key):
                 yield self._run("train", window, ["champion"], "the ledger has a release that nothing shows yet")
-
-    def _refuse_other_source(self, made: dict[str, Made]) -> None:
-        kind = self.pipeline.table.config.source.kind
-        others = {str(m.metadata["source_kind"]) for m in made.values()} - {kind}
-        if others:
-            raise ConfigError(
-                f"data of {self.pipeline.table.name}", found=f"partitions from a source of kind {sorted(others)[0]}",
-                expected=f"an empty data folder, or one filled from a source of kind {kind}",
-                cure="name another folder with --data, or empty this one with `make clean`",
-            )  # fmt: skip
 
     def _describe_table(self) -> None:
         """Write the data dictionary, unless it is that of the present schema."""

@@ -3,11 +3,13 @@
 Read from what is stored, not from what the replay remembers. The summary's shape is in `ml_assets.core.summary`.
 """
 
+from datetime import datetime
 from typing import Any
 
 from ml_assets.attributing import worth_told
 from ml_assets.core.releases import Event, decisions, release_of
-from ml_assets.core.summary import PartitionSummary, Summary, TrainingSummary, Worth
+from ml_assets.core.retraining.recorded import judged
+from ml_assets.core.summary import DecisionSummary, PartitionSummary, Summary, TrainingSummary, Worth
 from ml_assets.core.validation import rule_counts
 from ml_assets.core.windows import Window
 from ml_assets.replay import Replay
@@ -31,6 +33,7 @@ def summarize(replay: Replay, seconds: float) -> Summary:
             _training(e, trained, _worth(replay, events, e)) for e in decisions(events) if e.facts["as_of"] <= last
         ],
         seconds=round(seconds, 1),
+        decisions=_decisions(replay),
     )
 
 
@@ -60,6 +63,22 @@ def _partition(replay: Replay, window: Window, validated: Made | None) -> Partit
         missing_values=dict(validated.metadata.get("missing_values") or {}) if validated else {},
         schema_changes=list(validated.metadata.get("schema_changes") or []) if validated else [],
     )
+
+
+def _decisions(replay: Replay) -> list[DecisionSummary]:
+    """What was decided about retraining by the end of the replay's range."""
+    told = ((e, d) for e, d in judged(replay.ledger.events(replay.pipeline.name)))
+    end = replay.windows[-1].end
+    return [
+        DecisionSummary(
+            e.facts["now"],
+            d.action,
+            f"{d.plan.how} as of {d.plan.as_of} on {d.plan.window} partitions" if d.plan else "",
+            list(d.reasons),
+        )
+        for e, d in told
+        if datetime.fromisoformat(e.facts["now"]).replace(tzinfo=None) <= end
+    ]
 
 
 def _seconds(trained: Made | None) -> float | None:

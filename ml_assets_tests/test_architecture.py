@@ -23,7 +23,7 @@ LAYERS = [
     ("attributing", "releasing", "observing"),
     ("retraining",),
     ("assets", "ledger_audit"),
-    ("checks", "jobs", "scaffolds", "sensors", "retraining_sensors"),
+    ("checks", "jobs", "landing", "scaffolds", "sensors", "retraining_sensors"),
     ("components",),
     ("definitions", "project"),
     ("replay",),

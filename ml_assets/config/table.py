@@ -1,10 +1,11 @@
 """The attributes of `ml_assets.components.Table`. What a source may say is beside the sources."""
 
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from ml_assets.config.durations import length
 from ml_assets.partitions import Cadence
 from ml_assets.resources.sources.interface import SourceConfig
 
@@ -99,6 +100,10 @@ class TableConfig(BaseModel):
     )
     source: SourceConfig = Field(description="Where the rows come from: kind simulated, files or sql.")
     partitions: Partitions = Field(description="How event time is cut into partitions.")
+    check_every: str = Field(
+        default="30s",
+        description="Shortest time, as 30s or 10m, between two looks at the source for new and changed partitions.",
+    )
     event_time: str = Field(description="Column of the contract that says when the event happened (naive datetime).")
     contract: str = Field(
         alias="schema",
@@ -106,3 +111,14 @@ class TableConfig(BaseModel):
         description="The pandera model every validated row keeps, as `file:Class` of a file beside this one.",
     )
     quality: Quality = Field(default_factory=Quality, description="Limits on what a partition may look like (level 2).")
+
+    @field_validator("check_every")
+    @classmethod
+    def _a_duration(cls, value: str) -> str:
+        length(value, "check_every")
+        return value
+
+    @property
+    def check_interval(self) -> timedelta:
+        """The time between two looks at the source."""
+        return length(self.check_every, "check_every")

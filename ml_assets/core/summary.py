@@ -157,6 +157,25 @@ class TrainingSummary:
 
 
 @dataclass(frozen=True)
+class DecisionSummary:
+    """What the retraining sensor decided, where that was another thing than before.
+
+    Args:
+        at: when, in ISO 8601; in a replay the end of the partition that had just landed.
+        action: `ignore`, `refresh`, `retrain` or `block`.
+        plan: of a `retrain`, what to train, in words; empty otherwise.
+        reasons: in words and numbers, those for the action first.
+    """
+
+    __pydantic_config__: ClassVar = _STRICT
+
+    at: str
+    action: Literal["ignore", "refresh", "retrain", "block"]
+    plan: str
+    reasons: list[str]
+
+
+@dataclass(frozen=True)
 class Comparison:
     """Mean errors over the same partitions, so that they may be compared; None where nothing can be said.
 
@@ -186,6 +205,7 @@ class Summary:
         partitions: in order of time.
         trainings: in the order in which they ran.
         seconds: time the replay took.
+        decisions: of the retraining sensor, in order.
     """
 
     __pydantic_config__: ClassVar = _STRICT
@@ -198,6 +218,7 @@ class Summary:
     partitions: list[PartitionSummary]
     trainings: list[TrainingSummary]
     seconds: float
+    decisions: list[DecisionSummary] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         _check(f"summary of {self.pipeline}", {}, {"seconds": self.seconds})

@@ -1,7 +1,12 @@
-"""What Dagster's event log knows about partitions: when each was made, with what hash, from what."""
+"""What Dagster's event log knows about partitions: when each was made, with what hash, from what.
 
+Reading a materialization back takes Dagster a good part of a millisecond; `latest` does so once for each.
+"""
+
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 
 import dagster as dg
@@ -27,19 +32,82 @@ class Made:
         return read
 
 
+Row = tuple[Any, ...]
+"""What tells a row of the event log from every other, also from one that got the id of a deleted one."""
+
+PAGE = 1000
+"""Most records that Dagster gives at once."""
+
+MOST_REMEMBERED = 50_000
+"""Materializations that a process keeps of all assets together; those not asked for longest go first."""
+
+_remembered: OrderedDict[tuple[str, dg.AssetKey], dict[str, tuple[Row, Made]]] = OrderedDict()
+_lock = Lock()
+
+
 def latest(instance: dg.DagsterInstance, key: dg.AssetKey) -> dict[str, Made]:
-    """Partition -> its last materialization."""
-    made: dict[str, Made] = {}
-    for partition, one in _newest_first(instance, key):
-        made.setdefault(partition, one)
-    return made
+    """Partition -> its last materialization; not those wiped.
+
+    Which one is the last is asked anew each time; what it holds is read once and remembered by this process.
+    """
+    newest = instance.event_log_storage.get_latest_storage_id_by_partition(
+        key, dg.DagsterEventType.ASSET_MATERIALIZATION
+    )
+    rows = _rows(instance, list(newest.values()))
+    place = _identity(instance), key
+    with _lock:
+        before = _remembered.get(place, {})
+    known = {
+        partition: before[partition]
+        for partition, at in newest.items()
+        if partition in before and before[partition][0] == rows.get(at)
+    }
+    missing = [at for partition, at in newest.items() if partition not in known]
+    for start in range(0, len(missing), PAGE):
+        wanted = dg.AssetRecordsFilter(key, storage_ids=missing[start : start + PAGE])
+        for at, partition, one in _newest_first(instance, wanted):
+            known[partition] = rows.get(at, ()), one
+    with _lock:
+        _remembered[place] = known
+        _remembered.move_to_end(place)
+        while len(_remembered) > 1 and sum(map(len, _remembered.values())) > MOST_REMEMBERED:
+            _remembered.popitem(last=False)
+    return {partition: one for partition, (_, one) in known.items()}
+
+
+def _identity(instance: dg.DagsterInstance) -> str:
+    """Of the databases, not of the object: a process makes a new one for each tick."""
+    from dagster._core.storage.runs.sql_run_storage import SqlRunStorage
+
+    storage = instance.run_storage
+    return storage.get_run_storage_id() if isinstance(storage, SqlRunStorage) else ""
+
+
+def _rows(instance: dg.DagsterInstance, ids: Sequence[int]) -> dict[int, Row]:
+    """Id -> id, run and time of these rows of the event log."""
+    import sqlalchemy
+    from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
+    from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
+
+    storage = instance.event_log_storage
+    if not isinstance(storage, SqlEventLogStorage):
+        return {}  # of Dagster+: without its rows nothing that is remembered counts as known
+    columns = SqlEventLogStorageTable.c
+    found: dict[int, Row] = {}
+    with storage.index_connection() as connection:
+        for start in range(0, len(ids), PAGE):
+            asked = sqlalchemy.select(columns.id, columns.run_id, columns.timestamp).where(
+                columns.id.in_(ids[start : start + PAGE])
+            )
+            found |= {row[0]: tuple(row) for row in connection.execute(asked)}
+    return found
 
 
 def recent(instance: dg.DagsterInstance, key: dg.AssetKey, partitions: Sequence[str]) -> dict[str, Made]:
     """As `latest`, of these partitions only, in their order."""
     made: dict[str, Made] = {}
     if partitions:
-        for partition, one in _newest_first(instance, dg.AssetRecordsFilter(key, asset_partitions=list(partitions))):
+        for _, partition, one in _newest_first(instance, dg.AssetRecordsFilter(key, asset_partitions=list(partitions))):
             made.setdefault(partition, one)
     return {partition: made[partition] for partition in partitions if partition in made}
 
@@ -47,20 +115,22 @@ def recent(instance: dg.DagsterInstance, key: dg.AssetKey, partitions: Sequence[
 def with_version(instance: dg.DagsterInstance, key: dg.AssetKey, partition: str, version: str) -> Made | None:
     """The last materialization of a partition that had this content; None if the log knows of none."""
     wanted = dg.AssetRecordsFilter(key, asset_partitions=[partition])
-    return next((one for _, one in _newest_first(instance, wanted) if one.data_version == version), None)
+    return next((one for _, _, one in _newest_first(instance, wanted) if one.data_version == version), None)
 
 
 def _newest_first(
     instance: dg.DagsterInstance, wanted: dg.AssetKey | dg.AssetRecordsFilter
-) -> Iterator[tuple[str, Made]]:
+) -> Iterator[tuple[int, str, Made]]:
+    """Id in the event log, partition and materialization."""
     cursor: str | None = None
     while True:
-        page = instance.fetch_materializations(wanted, limit=1000, cursor=cursor)
+        page = instance.fetch_materializations(wanted, limit=PAGE, cursor=cursor)
         for record in page.records:
             materialization = record.asset_materialization
             if record.partition_key is None or materialization is None:
                 continue
             yield (
+                record.storage_id,
                 record.partition_key,
                 Made(
                     data_version=(materialization.tags or {}).get(DATA_VERSION_TAG, ""),

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ml_assets.core.report import headline, render
-from ml_assets.core.summary import PartitionSummary, Summary, TrainingSummary, Worth
+from ml_assets.core.summary import DecisionSummary, PartitionSummary, Summary, TrainingSummary, Worth
 
 URL = "http://127.0.0.1:3000"
 VOID = {"meta", "link", "br", "wbr", "img", "input", "hr"}
@@ -330,3 +330,23 @@ def test_retraining_that_did_harm_is_said() -> None:
     assert "retraining cost 33.3 %" in text
     assert "champion 100.0 % worse" in text
     assert "−1.00" in text
+
+
+def test_every_decision_of_the_sensor_is_shown_with_its_reasons():
+    decided = [
+        DecisionSummary("2019-02-01T00:00:00+00:00", "ignore", "", ["nothing is stale"]),
+        DecisionSummary(
+            "2020-05-01T00:00:00+00:00", "retrain", "refit as of 2020-04 on 3 partitions", ["2 of 3 <drifted>", "refit"]
+        ),
+    ]
+    page = render(replace(replay(), decisions=decided), graph_url_hint=URL)
+    section = page[page.index('<section id="decisions">') : page.index('<section id="partitions">')]
+    for told in (
+        "2019-02-01",
+        "ignore",
+        "nothing is stale",
+        "refit as of 2020-04 on 3 partitions",
+        "2 of 3 &lt;drifted&gt;",
+    ):
+        assert told in section
+    assert "Nothing has been decided by itself" in render(replay(), graph_url_hint=URL)

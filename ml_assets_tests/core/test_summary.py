@@ -75,7 +75,7 @@ def test_json_comes_back_the_same_and_has_the_keys_programs_read() -> None:
     assert Summary.from_json(text) == SUMMARY
     assert Summary.from_json(text).to_json() == text
     document = json.loads(text)
-    assert " ".join(document) == "pipeline source metric unit label partitions trainings seconds"
+    assert " ".join(document) == "pipeline source metric unit label partitions trainings seconds decisions"
     assert " ".join(document["partitions"][0]) == (
         "partition rows_raw rows_validated rows_quarantined quarantine_reasons champion "
         "metric metric_never_retrained metric_naive drift_verdict drifted_features missing_values schema_changes"

@@ -95,14 +95,90 @@ def test_an_asset_without_partitions_has_none(instance):
 def test_more_than_a_page(instance, monkeypatch):
     for partition, content in (("a", "one"), ("b", "two"), ("a", "three"), ("c", "four"), ("a", "five")):
         make(instance, partition, content, RAW)
-    fetch = instance.fetch_materializations
-    pages = []
-
-    def small(key: dg.AssetKey, *, limit: int, cursor: str | None) -> object:
-        pages.append(cursor)
-        return fetch(key, limit=2, cursor=cursor)
-
-    monkeypatch.setattr(instance, "fetch_materializations", small)
-    made = materializations.latest(instance, RAW)
-    assert len(pages) == 3
+    monkeypatch.setattr(materializations, "PAGE", 2)
+    read = reads(instance, monkeypatch)
+    made = latest(instance, RAW)
+    assert sorted(map(len, {tuple(ids) for ids in read})) == [1, 2]
     assert {p: m.metadata["said"] for p, m in made.items()} == {"a": "five", "b": "two", "c": "four"}
+    assert set(recent(instance, RAW, ["a", "b", "c"])) == {"a", "b", "c"}
+
+
+def reads(instance: dg.DagsterInstance, monkeypatch) -> list[list[int]]:
+    """Ids of the materializations that are read back from now on, call by call."""
+    fetch, read = instance.fetch_materializations, []
+
+    def counted(wanted: dg.AssetRecordsFilter, **options: object) -> object:
+        read.append(list(wanted.storage_ids or ()))
+        return fetch(wanted, **options)
+
+    monkeypatch.setattr(instance, "fetch_materializations", counted)
+    return read
+
+
+def test_what_was_read_once_is_not_read_again(instance, monkeypatch):
+    for partition in "abc":
+        make(instance, partition, "one", RAW)
+    first = latest(instance, RAW)
+    read = reads(instance, monkeypatch)
+    assert latest(instance, RAW) == first
+    assert read == []
+    make(instance, "b", "two", RAW)
+    again = latest(instance, RAW)
+    assert [len(ids) for ids in read] == [1]
+    assert again["b"].metadata["said"] == "two"
+    assert again["a"] is first["a"]
+
+
+def test_what_another_process_writes_is_seen_and_instances_are_told_apart(tmp_path):
+    (tmp_path / "one").mkdir()
+    (tmp_path / "other").mkdir()
+    with (
+        dg.DagsterInstance.local_temp(str(tmp_path / "one")) as one,
+        dg.DagsterInstance.local_temp(str(tmp_path / "one")) as same,
+        dg.DagsterInstance.local_temp(str(tmp_path / "other")) as other,
+    ):
+        make(one, "a", "one", RAW)
+        make(other, "a", "other", RAW)
+        for _ in range(2):
+            assert latest(one, RAW)["a"].metadata["said"] == "one"
+            assert latest(other, RAW)["a"].metadata["said"] == "other"
+        make(same, "a", "two", RAW)
+        assert latest(one, RAW)["a"].metadata["said"] == "two"
+
+
+def test_what_was_wiped_is_gone_and_comes_back_when_it_is_made_again(instance):
+    make(instance, "a", "one", RAW)
+    assert set(latest(instance, RAW)) == {"a"}
+    instance.wipe_assets([RAW])
+    assert latest(instance, RAW) == {}
+    make(instance, "b", "two", RAW)
+    assert set(latest(instance, RAW)) == {"b"}
+
+
+@pytest.mark.parametrize("consolidated", [True, False])
+def test_a_row_that_got_the_id_of_a_deleted_one_is_another(tmp_path, consolidated):
+    storage = {"module": "dagster._core.storage.event_log", "class": "ConsolidatedSqliteEventLogStorage"}
+    overrides = {"event_log_storage": {**storage, "config": {"base_dir": str(tmp_path)}}} if consolidated else {}
+    with dg.DagsterInstance.local_temp(str(tmp_path), overrides=overrides) as instance:
+        at = dg.DagsterEventType.ASSET_MATERIALIZATION
+        seen = []
+        for content in ("one", "two"):
+            make(instance, "a", content, RAW)
+            seen.append(instance.event_log_storage.get_latest_storage_id_by_partition(RAW, at))
+            assert latest(instance, RAW)["a"].metadata["said"] == content
+            for run in instance.get_runs():
+                instance.delete_run(run.run_id)
+        assert not consolidated or seen[0] == seen[1], "or this test shows nothing"
+
+
+def test_a_process_forgets_what_was_not_asked_for_longest(instance, monkeypatch):
+    monkeypatch.setattr(materializations, "MOST_REMEMBERED", 2)
+    make(instance, "a", "one", RAW, FEATURES)
+    make(instance, "b", "one", RAW, FEATURES)
+    latest(instance, RAW)
+    read = reads(instance, monkeypatch)
+    latest(instance, RAW)
+    assert read == []
+    latest(instance, FEATURES)
+    assert set(latest(instance, RAW)) == {"a", "b"}
+    assert [len(ids) for ids in read] == [2, 2]

@@ -42,6 +42,7 @@ class FilesSource(Source):
         """
         if placeholders(self.config.path):
             files = self._files()
+            files.reach(self.config.path)
             return [w.key for w in windows if all(files.find(n) for n in self._patterns(w))]
         if not windows:
             return []

@@ -42,6 +42,10 @@ class Files(ABC):
         """Names of the files that a name or glob stands for, sorted; empty if there are none."""
 
     @abstractmethod
+    def reach(self, pattern: str) -> None:
+        """Raise a SourceNotFound if the place of a name's files is not there, as when a disk is not mounted."""
+
+    @abstractmethod
     def stamp(self, name: str) -> str:
         """A short text that changes when the file's content may have changed, without reading it."""
 
@@ -66,6 +70,18 @@ class LocalFiles(Files):
         if path.is_file():
             return [str(path)]
         return sorted(p for p in glob.glob(str(path), recursive=True) if Path(p).is_file())  # noqa: PTH207 - absolute
+
+    def reach(self, pattern: str) -> None:
+        """The folders before the first placeholder or wildcard must be there."""
+        folder = self._path(re.split(r"[*?\[{]", pattern, maxsplit=1)[0] + "x").parent
+        if not folder.is_dir():
+            there = next(p for p in folder.parents if p.is_dir())
+            raise SourceNotFound(
+                f"source {pattern}",
+                found=f"no folder {folder}; the path exists as far as {there}",
+                expected="the folder that files land in",
+                cure="mount it, make it, or correct source.path",
+            )
 
     def stamp(self, name: str) -> str:
         """Size and time of the last change."""

@@ -77,6 +77,9 @@ class RemoteFiles(Files):
             return []
         return sorted(self.system.unstrip_protocol(found) for found in self.system.glob(path))
 
+    def reach(self, pattern: str) -> None:
+        """Nothing to ask: a server that does not answer is no place without files, and `find` says so."""
+
     def stamp(self, name: str) -> str:
         """What the server says without sending the file: size, and ETag or time of change if it tells."""
         info = self._asked(name, lambda: self.system.info(self.system._strip_protocol(name)))

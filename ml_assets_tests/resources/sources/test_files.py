@@ -75,7 +75,13 @@ def test_partitions_are_the_windows_whose_files_are_there(tmp_path, trips, save,
     save(trips(), tmp_path / "2019-03.parquet")
     save(trips(), tmp_path / "2019-05.parquet")
     assert source(tmp_path).partitions([MARCH, APRIL, MAY]) == ["2019-03", "2019-05"]
-    assert source(tmp_path, "nowhere/{year}-{month}.parquet").partitions([MARCH]) == []
+    assert source(tmp_path, "{year}/{month}.parquet").partitions([MARCH]) == [], "folders of files may land, too"
+
+
+def test_a_folder_that_is_not_there_is_not_an_empty_one(tmp_path, source):
+    with pytest.raises(SourceNotFound, match=r"no folder .*nowhere") as caught:
+        source(tmp_path, "nowhere/{year}-{month}.parquet").partitions([MARCH])
+    assert "mount it" in caught.value.cure
 
 
 @FORMATS
