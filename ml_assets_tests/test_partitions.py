@@ -1,10 +1,12 @@
-"""Partitions that follow an instant, whatever the cadence."""
+"""Partitions that follow an instant, whatever the cadence, and what a cron expression means in them."""
 
 from datetime import datetime
+from itertools import pairwise
 
 import pytest
 
-from ml_assets.partitions import time_partitions, windows_from, windows_through
+from ml_assets.core.windows import Window
+from ml_assets.partitions import time_partitions, windows_from, windows_through, with_a_tick
 
 STARTS = {
     "before the table": datetime(2017, 5, 1),
@@ -24,3 +26,22 @@ def test_the_first_windows_that_begin_at_or_after_an_instant(cadence, start, cou
     partitions = time_partitions(cadence, datetime(2018, 1, 1), datetime(2018, 3, 1))
     expected = [w for w in windows_through(partitions) if w.start >= start][:count]
     assert windows_from(partitions, start, count) == expected
+
+
+MONTHS = [Window(f"{a:%Y-%m}", a, b) for a, b in pairwise(datetime(2019, m, 1) for m in range(1, 7))]
+
+
+@pytest.mark.parametrize(
+    ("cron", "newest"),
+    [
+        ("0 6 2 * *", ["2019-01", "2019-02", "2019-03", "2019-04", "2019-05"]),
+        ("0 0 1 * *", ["2019-01", "2019-02", "2019-03", "2019-04", "2019-05"]),
+        ("0 6 2 4 *", ["2019-03"]),
+        ("0 0 1 4 *", ["2019-03"]),
+        ("59 23 31 3 *", ["2019-02"]),
+        ("0 6 2 6 *", ["2019-05"]),
+        ("0 6 2 7 *", []),
+    ],
+)
+def test_a_tick_asks_at_the_end_of_the_newest_partition_that_is_over(cron, newest):
+    assert with_a_tick(cron, MONTHS) == set(newest)
