@@ -106,7 +106,6 @@ def test_no_module_is_an_orphan():
         "ml_assets.core.retraining.staleness",  # what the retraining sensor will ask each tick
         "ml_assets.core.retraining.decision",  # what it decides with
         "ml_assets.core.requests",  # rules of rows that arrive one by one, from the same model as those of partitions
-        "ml_assets.core.drift.domain_classifier",  # an option that `monitoring.drift` refuses until the asset has it
         "ml_assets.core.drift.onset",  # for the retraining policy, which is not there yet
     }
     assert orphans <= entries | asked_by_tests, orphans

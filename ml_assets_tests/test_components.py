@@ -150,7 +150,6 @@ def test_a_training_set_looks_back_over_its_window_only(project):
         ({}, {"trackers": ["mlflow", "notebook"]}, ["trackers", "notebook"]),
         ({}, {"retraining": {"on_drift": {"k": 2, "n": 3}}}, ["not built in this version", "retraining", "remove"]),
         ({}, {"monitoring": {"grace": "15m"}}, ["not built", "monitoring.grace", "remove"]),
-        ({}, {"monitoring": {"drift": {"domain_classifier": True}}}, ["not built", "domain_classifier", "remove"]),
         ({}, {"monitoring": {"drift": {"psi": 0.2}}}, ["psi"]),
         ({}, {"rollout": {"strategy": "canary"}}, ["not built", "rollout"]),
         ({}, {"tuning": {"trails": 30}}, ["trails"]),

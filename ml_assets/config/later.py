@@ -62,8 +62,6 @@ def refuse_unbuilt(config: BaseModel, monitoring: Monitoring) -> None:
     found = {s: told for s, told in UNBUILT.items() if getattr(config, s) is not None}
     if "grace" in monitoring.model_fields_set:
         found["monitoring.grace"] = "the sensor that waits for it"
-    if monitoring.drift.domain_classifier:
-        found["monitoring.drift.domain_classifier"] = "a classifier that tells partitions apart"
     if found:
         listed = "; ".join(f"{s} ({told})" for s, told in found.items())
         raise ValueError(
