@@ -16,7 +16,7 @@ from ml_assets.core.features import DTYPES
 from ml_assets.core.stable_hash import mixed, salt
 
 MOST_ROWS = 4000
-"""Some 330 of each month of a year; about 500 kB of JSON with 13 columns."""
+"""Some 330 of each month of a year; about 300 kB of JSON with 13 columns."""
 PARTITION, ORDER = "partition of the row", "order of the row"
 
 
