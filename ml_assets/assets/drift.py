@@ -72,6 +72,8 @@ def told(record: Mapping[str, Any]) -> dict[str, Any]:
     """What the asset's page shows of a record; the rest is in the record."""
     names = ("verdict", "words", "champion", "p", "magnitude", "rows")
     shown = {name: record[name] for name in names if record[name] is not None}
+    if record["domain_classifier"] is not None:
+        shown["domain_classifier"] = record["domain_classifier"]
     if record["columns"]:
         ranked = sorted(record["columns"], key=lambda c: -c["weight"])
         shown["columns"] = table_of([_row(c) for c in ranked])
