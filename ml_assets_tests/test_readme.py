@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 EXAMPLE = re.compile(r"`ml_assets/defs/transit_hours/([a-z]+\.[a-z]+)`\n```[a-z]+\n(.*?)```", re.DOTALL)
@@ -37,6 +38,7 @@ def test_the_example_is_short():
     assert sum(len(text.splitlines()) for text in files.values()) <= 40
 
 
+@pytest.mark.slow
 def test_a_stranger_adds_a_pipeline_over_a_csv(tmp_path):
     for name in ("ml_assets", "data/reference", "pyproject.toml", "dagster.yaml", "workspace.yaml"):
         source = REPOSITORY / name

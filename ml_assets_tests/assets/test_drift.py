@@ -163,6 +163,7 @@ def test_every_knob_changes_a_report_and_labels_count_only_when_nearly_all_are_k
 CLASSIFIER = {"drift": {"domain_classifier": True}}
 
 
+@pytest.mark.slow
 def test_a_classifier_sees_columns_that_changed_only_together_and_needs_rows_in_the_bundle(world, tmp_path):
     model = {"window": 6, "threads": 1, "params": {"trees": 30}}
     replay = world.replay("2018-07", pipeline=world.changed(world.pipeline, monitoring=CLASSIFIER, model=model))

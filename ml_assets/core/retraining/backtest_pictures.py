@@ -27,7 +27,7 @@ def error_of_policies(done: Backtested, *, loss: str, unit: str) -> bytes:
         unit: its unit.
     """
     report, histories = done.report, done.histories
-    figure, every = panels(f"{loss} under each policy", len(histories), ACROSS, PANEL_INCHES)
+    figure, every = panels(f"{loss} under each policy", len(histories), ACROSS, PANEL_INCHES, legend=True)
     keys = report.partitions
     best = [low if rows else float("nan") for low, rows in zip(report.hindsight, report.rows, strict=True)]
     values = [x for o in report.outcomes for x, rows in zip(o.losses, report.rows, strict=True) if rows]
