@@ -111,6 +111,7 @@ class Observer:
             rows=int(validated.metadata["dagster/row_count"]) if validated else 0,
             labelled=int(labels),
             defects=defects,
+            ready=features is not None,
         )
 
     def _reports(self, made: Mapping[str, Made], windows: Mapping[str, Window]) -> list[Report]:

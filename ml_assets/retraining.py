@@ -56,7 +56,7 @@ class RetrainingDesk:
             LedgerConflict: somebody else wrote meanwhile; nothing is asked for.
             LedgerError: the ledger can't be read or written.
         """
-        from ml_assets.core.retraining.causes import first
+        from ml_assets.core.retraining.causes import first, unprepared
         from ml_assets.core.retraining.decision import decide
         from ml_assets.core.retraining.evidence import Evidence
         from ml_assets.core.retraining.recorded import judged, requests
@@ -70,6 +70,7 @@ class RetrainingDesk:
         evidence = Evidence.of(
             staleness(observed, stale, now) if stale else (),
             first(observed.partitions, champion, config.model.window),
+            unprepared(observed.partitions, champion, config.model.window, config.monitoring.grace_length, now),
             self._ticks(events, observed.live),
             _asked(events, champion),
         )

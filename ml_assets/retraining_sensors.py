@@ -99,7 +99,8 @@ def run_requests(pipeline: Pipeline, decision: "Decision") -> list[dg.RunRequest
     requests = []
     for partition, key in decision.evidence.refreshes.items():
         finding = next(f for f in decision.evidence.findings if f.subject == partition)
-        nouns = JUDGING if "features" in finding.versions else ("features", *JUDGING)
+        lacking = () if "features" in finding.versions else ("features",)
+        nouns = lacking if finding.reason == "unprepared" else (*lacking, *JUDGING)
         requests.append(
             dg.RunRequest(
                 run_key=f"{name}/refresh/{partition}/{key}",

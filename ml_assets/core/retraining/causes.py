@@ -4,7 +4,7 @@ They go through `decision.decide` like any other evidence.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from ml_assets.core.retraining.evidence import Finding
 from ml_assets.core.retraining.observed import Partition
@@ -50,3 +50,27 @@ def first(partitions: Sequence[Partition], champion: str | None, window: int) ->
     newest = landed[-1]
     words = f"no champion yet, and {len(landed)} partitions have landed ({window} are learnt from)"
     return (Finding("first", "registry", newest.key, words, versions=dict(newest.versions)),)
+
+
+def unprepared(
+    partitions: Sequence[Partition], champion: str | None, window: int, grace: timedelta, now: datetime
+) -> tuple[Finding, ...]:
+    """That nothing answers yet, and some of what a first model would learn from has no features; empty otherwise.
+
+    A pipeline that is added to a table with a history has none, and automation follows only what is new.
+
+    Args:
+        partitions: in any order.
+        champion: the live bundle.
+        window: partitions to learn from.
+        grace: time that a partition is given to get its features by itself.
+        now: the time, aware.
+    """
+    landed = sorted((p for p in partitions if p.landed), key=lambda p: p.window.start)
+    if champion is not None or len(landed) < window:
+        return ()
+    return tuple(
+        Finding("unprepared", "registry", p.key, f"{p.key}: no features, from which a first model would learn")
+        for p in landed[-window:]
+        if "features" not in p.versions and p.at + grace <= now
+    )

@@ -145,7 +145,7 @@ def decide(
         return Decision(quiet, (*stale, "no partition has landed", *why), evidence)
     history = every[: newest + 1]
     plan = make_plan(asks, history, trainings, rules.cause, rules.learning)
-    broken = {p.key: list(p.defects) for p in history[-plan.window :] if p.defects}
+    broken = {p.key: list(p.unfit) for p in history[-plan.window :] if p.unfit}
     against, numbers = _against(fresh, history, trainings, plan, rules)
     if broken:
         listed = "; ".join(f"{key}: {', '.join(names)}" for key, names in broken.items())

@@ -11,19 +11,20 @@ from typing import Any, Literal, Self
 from ml_assets.core.decision_record import sha256_of
 from ml_assets.core.errors import EvidenceError
 
-Reason = Literal["unjudged", "superseded", "reference_outdated", "overdue", "scheduled", "asked", "first"]
+Reason = Literal["unjudged", "superseded", "unprepared", "reference_outdated", "overdue", "scheduled", "asked", "first"]
 Source = Literal["monitor", "drift", "performance", "clock", "person", "registry"]
 
 DEFAULT_ACTION: dict[Reason, Literal["refresh", "retrain"]] = {
     "unjudged": "refresh",
     "superseded": "refresh",
+    "unprepared": "refresh",
     "reference_outdated": "retrain",
     "overdue": "retrain",
     "scheduled": "retrain",
     "asked": "retrain",
     "first": "retrain",
 }
-"""Reason -> what it asks for: to run the drift asset of the partition, or to train."""
+"""Reason -> what it asks for: to make what the partition lacks, up to its drift report, or to train."""
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,8 @@ class Partition:
         versions: noun of an asset that reports are made from (`features`, `predictions`) -> its data version now.
         rows: validated rows.
         labelled: of them, those whose label is known by now and may be learnt from.
-        defects: checks of the data that failed (`contract`, `quarantine`, `volume`), and that nobody has accepted.
+        defects: checks of the data that failed as errors (`contract`, `rows`, `keys`, `volume`).
+        ready: whether there are features of it, from which models learn.
     """
 
     window: Window
@@ -39,6 +40,14 @@ class Partition:
     rows: int = 0
     labelled: int = 0
     defects: tuple[str, ...] = ()
+    ready: bool = True
+
+    @property
+    def unfit(self) -> tuple[str, ...]:
+        """Why nothing may be learnt from it; empty where nothing speaks against it."""
+        if not self.landed:
+            return ("has not landed",)
+        return self.defects if self.ready else (*self.defects, "no features")
 
     @property
     def key(self) -> str:
