@@ -118,6 +118,26 @@ def release(
 
 @click.command()
 @PIPELINE_OPTION
+@click.option("--reason", required=True, help=REASON_HELP)
+@JSON_OPTION
+@DATA_OPTION
+def retrain(pipeline: str, reason: str, as_json: bool, data: Path | None) -> None:
+    """Ask for a training: one entry in the ledger, on which the retraining sensor decides at its next look.
+
+    Cooldown and budget don't hold for it; broken data, missing labels and a training under way do.
+
+    \b
+    Example:
+      ml-assets retrain --reason "the meters were recalibrated last week"
+    """
+    use(data)
+    from ml_assets.release_commands import retrain as run_retrain
+
+    run_retrain(pipeline, reason=_told(reason), as_json=as_json)
+
+
+@click.command()
+@PIPELINE_OPTION
 @click.option(
     "--expect",
     metavar="HEAD",
@@ -142,4 +162,4 @@ def verify(pipeline: str, expect: str | None, as_json: bool, data: Path | None) 
     run_verify(pipeline, expect=expect, as_json=as_json)
 
 
-COMMANDS = (history, status, rollback, release, verify)
+COMMANDS = (history, status, rollback, release, retrain, verify)

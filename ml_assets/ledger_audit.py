@@ -9,16 +9,29 @@ import dagster as dg
 
 from ml_assets.core.decision_record import record_faults
 from ml_assets.core.errors import BundleError
-from ml_assets.core.releases import BEGUN, DECIDED, ENDED, JUDGED, RELEASED, ROLLED_BACK, Event, chain_faults
+from ml_assets.core.releases import (
+    ASKED,
+    ATTRIBUTED,
+    BEGUN,
+    DECIDED,
+    ENDED,
+    JUDGED,
+    RELEASED,
+    ROLLED_BACK,
+    Event,
+    chain_faults,
+)
 from ml_assets.releasing import ReleaseDesk
 
 NEEDED = {
     DECIDED: {"bundle", "as_of", "verdict", "record"},
     RELEASED: {"bundle", "as_of", "scores_from", "record", "forced"},
     ROLLED_BACK: {"bundle", "as_of", "scores_from", "from_bundle"},
+    ASKED: {"by", "why"},
     JUDGED: {"action", "reasons", "evidence", "key", "plan", "digest", "by"},
     BEGUN: {"key", "run", "as_of"},
     ENDED: {"key", "run", "as_of", "outcome", "why"},
+    ATTRIBUTED: {"bundle", "as_of", "release", "replaced", "interval", "words"},
 }
 
 
@@ -41,6 +54,7 @@ def audit(desk: ReleaseDesk, expected_head: str | None = None) -> tuple[list[Eve
         *(fault for e in readable if e.kind == DECIDED for fault in decision_faults(desk, e)),
         *shown_faults(desk, readable),
         *without_right(readable),
+        *attributed_wrongly(readable),
         *bundle_faults(desk, readable),
     ]
 
@@ -90,6 +104,19 @@ def without_right(events: Sequence[Event]) -> Iterator[str]:
             live_once = {b.facts["bundle"] for b in events[:i] if b.kind in (RELEASED, ROLLED_BACK)}
             if e.facts["bundle"] not in live_once:
                 yield f"event {e.sequence} goes back to {e.facts['bundle'][:12]}, which was never live before"
+
+
+def attributed_wrongly(events: Sequence[Event]) -> Iterator[str]:
+    """Accounts of what was never released, and a second one of the same release."""
+    released = {e.sequence: e.facts["bundle"] for e in events if e.kind == RELEASED}
+    told: set[int] = set()
+    for e in (e for e in events if e.kind == ATTRIBUTED):
+        release = e.facts["release"]
+        if release > e.sequence or released.get(release) != e.facts["bundle"]:
+            yield f"event {e.sequence} says what event {release} was worth, which released another bundle or none"
+        if release in told:
+            yield f"event {e.sequence} says a second time what event {release} was worth"
+        told.add(release)
 
 
 def bundle_faults(desk: ReleaseDesk, events: Sequence[Event]) -> Iterator[str]:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import click
 
 from ml_assets.core.errors import LedgerError
-from ml_assets.core.releases import Event, decisions, head, live, told
+from ml_assets.core.releases import Event, attribution_of, decisions, head, live, told
 from ml_assets.ledger_audit import audit
 from ml_assets.project import pipeline_named
 from ml_assets.release_commands import SHOWN, desk_of
@@ -46,8 +46,10 @@ def status(pipeline: str, *, as_json: bool) -> None:
     """Print which bundle is live, how it came to be, and the last decision."""
     events = events_of(pipeline)
     now, last = live(events), next(reversed(decisions(events)), None)
+    worth = attribution_of(events, now.sequence) if now else None
     if as_json:
-        champion = {**now.to_json(), "event": events[now.sequence - 1].to_json()} if now else None
+        told_by = {"event": now and events[now.sequence - 1].to_json(), "worth": worth and worth.to_json()}
+        champion = {**now.to_json(), **told_by} if now else None
         found = {"pipeline": pipeline, "champion": champion, "decision": last.to_json() if last else None}
         click.echo(json.dumps({**found, "events": len(events), "head": head(events)}, indent=1))
         return
@@ -57,6 +59,8 @@ def status(pipeline: str, *, as_json: bool) -> None:
     else:
         click.echo(f"  champion  {now.bundle[:SHOWN]}, trained as of {now.as_of}, scores from {now.scores_from}")
         click.echo(f"  since   {in_one_line(events[now.sequence - 1])}")
+    if worth is not None:
+        click.echo(f"  worth   {in_one_line(worth)}")
     if last is not None:
         click.echo(f"  decided {in_one_line(last)}")
         for reason in last.facts["reasons"][1:]:

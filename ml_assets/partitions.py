@@ -4,7 +4,7 @@ What computes with windows is in `ml_assets.core`; this module only translates.
 """
 
 import math
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Literal
 
@@ -60,6 +60,17 @@ def windows_through(
     starts = [datetime.strptime(k, partitions.fmt) for k in keys]
     ends = [*starts[1:], window_of(partitions, keys[-1]).end]
     return [Window(*of) for of in zip(keys, starts, ends, strict=True)]
+
+
+def windows_from(partitions: dg.TimeWindowPartitionsDefinition, start: datetime, count: int) -> list[Window]:
+    """The first `count` windows that begin at or after an instant, oldest first; fewer where they have not passed."""
+    found: list[Window] = []
+    # Window by window: all keys of an hourly table take seconds.
+    at = max(start.replace(tzinfo=UTC), partitions.start)
+    while len(found) < count and (span := partitions.get_next_partition_window(at)) is not None:
+        found.append(window_of(partitions, span.start.strftime(partitions.fmt)))
+        at = span.end
+    return found
 
 
 SHORTEST: dict[Cadence, timedelta] = {

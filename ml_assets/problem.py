@@ -171,6 +171,17 @@ class Pipeline:
         return Costs(**self.config.evaluation.costs.model_dump())
 
     @property
+    def attribution(self) -> int:
+        """Partitions that a replaced champion keeps scoring; 0 without the section `retraining`."""
+        return self.config.retraining.attribution if self.config.retraining else 0
+
+    @property
+    def loss_unit(self) -> str:
+        """Unit of the loss of a row whose mean decides: the metric's, of RMSE its square."""
+        squared = self.config.metric == "rmse" and self.metric_unit
+        return f"{self.metric_unit}²" if squared else self.metric_unit
+
+    @property
     def features_reference(self) -> Reference:
         """The list of features."""
         return Reference(self.folder, self.config.features)

@@ -1,4 +1,4 @@
-"""`ml-assets release` and `ml-assets rollback`: what a person on call changes.
+"""`ml-assets release`, `rollback` and `retrain`: what a person on call changes.
 
 The rules are in `ml_assets.releasing`; what only reads the ledger is in `ledger_commands`.
 """
@@ -17,6 +17,7 @@ from ml_assets.resources.ledger import Ledger
 from ml_assets.resources.models import Models
 from ml_assets.resources.settings import settings
 from ml_assets.resources.storage import Store
+from ml_assets.retraining import ask
 
 SHOWN = 12
 
@@ -50,6 +51,17 @@ def rollback(pipeline: str, *, to: str | None, reason: str, as_json: bool) -> No
     before = desk.live()
     now = desk.roll_back(to=to, by=person(), reason=reason, not_before=desk.scored_until())
     tell(desk, before, now, "rolled back", as_json=as_json)
+
+
+def retrain(pipeline: str, *, reason: str, as_json: bool) -> None:
+    """Ask for a training; see `retraining.ask`."""
+    desk = desk_of(pipeline)
+    event = ask(desk.pipeline, desk.ledger, by=person(), why=reason)
+    if as_json:
+        click.echo(json.dumps({"pipeline": desk.name, "event": event.to_json()}, indent=1))
+        return
+    click.echo(f"{desk.name}: asked for; event {event.sequence} of the ledger")
+    click.echo(f"  the sensor {desk.name}_retraining decides on it at its next look, while Dagster's daemon runs")
 
 
 def named(desk: ReleaseDesk, version: str | None) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from ml_assets.core.errors import TrainingError
-from ml_assets.core.releases import BEGUN, ENDED, JUDGED, Event
+from ml_assets.core.releases import ASKED, BEGUN, ENDED, JUDGED, Event
 from ml_assets.core.retraining.trainings import Plan
 from ml_assets.observing import Observer, is_over
 from ml_assets.problem import Pipeline
@@ -71,6 +71,7 @@ class RetrainingDesk:
             staleness(observed, stale, now) if stale else (),
             first(observed.partitions, champion, config.model.window),
             self._ticks(events, observed.live),
+            _asked(events, champion),
         )
         decision = decide(evidence, observed.partitions, self.observer.trainings(events), rules)
         written = judged(events)
@@ -92,6 +93,29 @@ class RetrainingDesk:
         tick = self.observer.clock.last_tick(config.schedule)
         asked = [datetime.fromisoformat(e.facts["now"]) for e, _ in requests(events)]
         return [scheduled(tick, config.schedule, live.bundle)] if tick > max([live.at, *asked]) else []
+
+
+def ask(pipeline: Pipeline, ledger: Ledger, *, by: str, why: str) -> Event:
+    """Write down that a person asks for a training; the sensor decides on it at its next look.
+
+    Cooldown and budget don't hold for it; broken data, missing labels and a training under way do.
+
+    Raises:
+        ConfigError: nothing retrains this pipeline by itself.
+        LedgerConflict: somebody else wrote meanwhile.
+    """
+    pipeline.retraining_rules  # noqa: B018 - raises
+    return ledger.append(pipeline.name, ASKED, {"by": by, "why": why}, after=len(ledger.events(pipeline.name)))
+
+
+def _asked(events: list[Event], champion: str | None) -> "list[Finding]":
+    """What persons ask for and no training was asked for yet."""
+    from ml_assets.core.retraining.causes import asked
+    from ml_assets.core.retraining.recorded import requests
+
+    answered = {f.identity for _, d in requests(events) for f in d.evidence.asks}
+    found = [asked(str(e.sequence), e.facts["by"], e.facts["why"], champion) for e in events if e.kind == ASKED]
+    return [finding for finding in found if finding.identity not in answered]
 
 
 def plan(pipeline: Pipeline, ledger: Ledger, as_of: str, cause: str | None) -> Plan:

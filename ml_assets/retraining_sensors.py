@@ -96,16 +96,19 @@ def asked_by(
 def run_requests(pipeline: Pipeline, decision: "Decision") -> list[dg.RunRequest]:
     """The runs that a decision asks for; each with the cause as its key, so that one cause never has two."""
     name = pipeline.name
-    requests = [
-        dg.RunRequest(
-            run_key=f"{name}/refresh/{partition}/{key}",
-            job_name=f"{name}_follow",
-            partition_key=partition,
-            asset_selection=[pipeline.key(noun) for noun in JUDGING],
-            tags={REASON_TAG: next(f.words for f in decision.evidence.findings if f.subject == partition)},
+    requests = []
+    for partition, key in decision.evidence.refreshes.items():
+        finding = next(f for f in decision.evidence.findings if f.subject == partition)
+        nouns = JUDGING if "features" in finding.versions else ("features", *JUDGING)
+        requests.append(
+            dg.RunRequest(
+                run_key=f"{name}/refresh/{partition}/{key}",
+                job_name=f"{name}_follow",
+                partition_key=partition,
+                asset_selection=[pipeline.key(noun) for noun in nouns],
+                tags={REASON_TAG: finding.words},
+            )
         )
-        for partition, key in decision.evidence.refreshes.items()
-    ]
     if decision.action == "retrain":
         requests.append(training_request(pipeline, decision))
     return requests

@@ -3,10 +3,13 @@
 Read from what is stored, not from what the replay remembers. The summary's shape is in `ml_assets.core.summary`.
 """
 
+from datetime import datetime
 from typing import Any
 
-from ml_assets.core.releases import Event, decisions
-from ml_assets.core.summary import PartitionSummary, Summary, TrainingSummary
+from ml_assets.attributing import worth_told
+from ml_assets.core.releases import Event, decisions, release_of
+from ml_assets.core.retraining.recorded import judged
+from ml_assets.core.summary import DecisionSummary, PartitionSummary, Summary, TrainingSummary, Worth
 from ml_assets.core.validation import rule_counts
 from ml_assets.core.windows import Window
 from ml_assets.replay import Replay
@@ -16,7 +19,7 @@ from ml_assets.resources.materializations import Made, latest
 def summarize(replay: Replay, seconds: float) -> Summary:
     """The summary of every partition in the replay's range."""
     pipeline = replay.pipeline
-    last, decided = replay.windows[-1].key, decisions(replay.ledger.events(pipeline.name))
+    last, events = replay.windows[-1].key, replay.ledger.events(pipeline.name)
     trained = latest(replay.instance, pipeline.key("candidate"))
     validated = latest(replay.instance, pipeline.key("validated"))
     return Summary(
@@ -26,8 +29,11 @@ def summarize(replay: Replay, seconds: float) -> Summary:
         unit=pipeline.metric_unit,
         label=pipeline.config.label.column,
         partitions=[_partition(replay, window, validated.get(window.key)) for window in replay.windows],
-        trainings=[_training(e, trained) for e in decided if e.facts["as_of"] <= last],
+        trainings=[
+            _training(e, trained, _worth(replay, events, e)) for e in decisions(events) if e.facts["as_of"] <= last
+        ],
         seconds=round(seconds, 1),
+        decisions=_decisions(replay),
     )
 
 
@@ -59,12 +65,44 @@ def _partition(replay: Replay, window: Window, validated: Made | None) -> Partit
     )
 
 
+def _decisions(replay: Replay) -> list[DecisionSummary]:
+    """What was decided about retraining by the end of the replay's range."""
+    told = ((e, d) for e, d in judged(replay.ledger.events(replay.pipeline.name)))
+    end = replay.windows[-1].end
+    return [
+        DecisionSummary(
+            e.facts["now"],
+            d.action,
+            f"{d.plan.how} as of {d.plan.as_of} on {d.plan.window} partitions" if d.plan else "",
+            list(d.reasons),
+        )
+        for e, d in told
+        if datetime.fromisoformat(e.facts["now"]).replace(tzinfo=None) <= end
+    ]
+
+
 def _seconds(trained: Made | None) -> float | None:
     told = trained.metadata.get("training_seconds") if trained else None
     return None if told is None else float(told)
 
 
-def _training(event: Event, trained: dict[str, Made]) -> TrainingSummary:
+def _worth(replay: Replay, events: list[Event], decision: Event) -> Worth | None:
+    """What the release that followed a decision was worth; None while nothing is known."""
+    release = release_of(events, decision)
+    told = worth_told(replay.pipeline, replay.store, events, release.sequence) if release else None
+    if told is None or told["interval"] is None:
+        return None
+    return Worth(
+        **told["interval"],
+        rows=told["rows"],
+        partitions=len(told["partitions"]),
+        wanted=told["wanted"],
+        closed=told["closed"],
+        words=told["words"],
+    )
+
+
+def _training(event: Event, trained: dict[str, Made], worth: Worth | None) -> TrainingSummary:
     facts = event.facts
     return TrainingSummary(
         as_of=facts["as_of"],
@@ -76,4 +114,5 @@ def _training(event: Event, trained: dict[str, Made]) -> TrainingSummary:
         seconds=_seconds(trained.get(facts["as_of"])),
         holdout_metric=facts["holdout_metric"],
         holdout_metric_naive=facts["holdout_metric_naive"],
+        worth=worth,
     )

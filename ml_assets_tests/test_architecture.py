@@ -20,7 +20,7 @@ LAYERS = [
     ("partitions", "resources"),
     ("config",),
     ("problem", "user_code"),
-    ("releasing", "observing"),
+    ("attributing", "releasing", "observing"),
     ("retraining",),
     ("assets", "ledger_audit"),
     ("checks", "jobs", "landing", "scaffolds", "sensors", "retraining_sensors"),
@@ -101,7 +101,6 @@ def test_no_module_is_an_orphan():
     asked_by_tests = {
         "ml_assets.core.simulation.truth",  # what a detector should find in simulated trips
         "ml_assets.core.retraining.backtest_report",  # what the asset retraining_backtest will show
-        "ml_assets.core.retraining.attribution",  # what one was worth, once a replaced champion scores on
         "ml_assets.core.requests",  # rules of rows that arrive one by one, from the same model as those of partitions
         "ml_assets.core.drift.domain_classifier",  # an option that `monitoring.drift` refuses until the asset has it
     }

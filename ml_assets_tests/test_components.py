@@ -152,6 +152,8 @@ def test_a_training_set_looks_back_over_its_window_only(project):
         ({}, {"retraining": {"schedule": "monthly"}}, ["'monthly' is no cron expression"]),
         ({}, {"retraining": {"on_abrupt": {"window": 13}}}, ["on_abrupt", "13"]),
         ({}, {"monitoring": {"grace": "soon"}}, ["monitoring.grace", "soon"]),
+        ({}, {"retraining": {"attribution": -1}}, ["retraining.attribution", "greater than or equal to 0"]),
+        ({}, {"retraining": {"attribution": "a few"}}, ["retraining.attribution", "valid integer"]),
         ({}, {"monitoring": {"drift": {"domain_classifier": True}}}, ["not built", "domain_classifier", "remove"]),
         ({}, {"monitoring": {"drift": {"psi": 0.2}}}, ["psi"]),
         ({}, {"rollout": {"strategy": "canary"}}, ["not built", "rollout"]),

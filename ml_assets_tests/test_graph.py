@@ -38,6 +38,10 @@ def test_history_replayed(world):
     assert all(p.metric == p.metric_never_retrained for p in scored[:3])
     assert all(p.metric != p.metric_never_retrained for p in scored[3:])
 
+    assert [t.worth for t in summary.trainings] == [None, None], "no section `retraining`: nobody scores on"
+    scores = replay.store.scan(replay.pipeline.key("predictions"), "2018-07").collect()
+    assert scores["replaced_version"].null_count() == scores.height
+
     check_what_is_stored(replay)
     check_what_is_told(world.instance)
     assert list(world.replay().steps()) == []

@@ -101,6 +101,26 @@ def test_a_release_without_a_decision(judged):
     assert f"event 1 releases {bundle[:12]} without a passing decision" in faults(judged)
 
 
+@pytest.mark.parametrize(
+    ("release", "times", "words"),
+    [
+        (4, 1, ""),
+        (3, 1, "event 7 says what event 3 was worth, which released another bundle or none"),
+        (2, 1, "event 7 says what event 2 was worth, which released another bundle"),
+        (9, 1, "event 7 says what event 9 was worth"),
+        (4, 2, "event 8 says a second time what event 4 was worth"),
+    ],
+)
+def test_what_a_release_was_worth(history, release, times, words):
+    facts = {"bundle": history.bundles[1], "as_of": "2018-06", "release": release, "replaced": history.bundles[0],
+             "interval": {"estimate": 1.0, "low": 0.9, "high": 1.1}, "words": "much"}  # fmt: skip
+    for after in range(6, 6 + times):
+        history.ledger.append("duration", "attributed", facts, after=after)
+    found = faults(history)
+    assert words in found
+    assert bool(words) == bool(found)
+
+
 def test_a_forced_release_is_no_fault(judged):
     judged.desk.release(judged.bundle("2018-03"), by="ann", reason="first day", forced=True)
     assert faults(judged) == ""

@@ -1,6 +1,7 @@
 """history, status, rollback, release, verify: as a person on call types them, and as a program reads them."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from click.testing import CliRunner, Result
 
 from ml_assets import ledger_commands, release_commands
 from ml_assets.cli import main
+from ml_assets.config.retraining import Retraining
 from ml_assets.project import pipeline_named
 
 
@@ -41,6 +43,15 @@ def refused(result: Result, *words: str) -> None:
         assert word in result.output
 
 
+def test_retrain_writes_down_who_asks_and_why(judged, call, monkeypatch):
+    refused(call("retrain", "--reason", "new meters"), "no section `retraining`", "retraining: {}")
+    config = judged.pipeline.config.model_copy(update={"retraining": Retraining()})
+    monkeypatch.setattr(judged, "desk", replace(judged.desk, pipeline=replace(judged.pipeline, config=config)))
+    assert "event 1 of the ledger" in done(call("retrain", "--reason", "new meters"))
+    assert "ann asked for a training: new meters" in done(call("history"))
+    assert json.loads(done(call("retrain", "--reason", "again", "--json")))["event"]["facts"]["why"] == "again"
+
+
 def test_history(judged, call):
     judged.make_live("2018-03")
     second = judged.make_live("2018-06")
@@ -67,6 +78,21 @@ def test_status(judged, call):
     assert (told["champion"]["bundle"], told["decision"]["facts"]["labels_missing"]) == (bundle, 200)
     assert told["champion"]["event"]["facts"]["by"] == "a test"
     assert told["head"].startswith("3:")
+
+
+def test_what_a_release_was_worth(judged, call):
+    first, second = judged.make_live("2018-03"), judged.make_live("2018-06")
+    assert json.loads(done(call("status", "--json")))["champion"]["worth"] is None
+    assert "worth" not in done(call("status"))
+    words = "this retraining was worth +0.31 ± 0.04 minutes per row (3 of 3 partitions, 900 rows): it helped"
+    facts = {"bundle": second, "as_of": "2018-06", "release": 4, "replaced": first, "words": words}
+    judged.ledger.append("duration", "attributed", facts, after=4)
+    line = done(call("history")).splitlines()[-1]
+    assert all(word in line for word in ("   5  ", "2018-06", second[:12], f"attributed: {words}"))
+    assert f"attributed: {words}" in done(call("status"))
+    assert json.loads(done(call("status", "--json")))["champion"]["worth"]["facts"]["release"] == 4
+    done(call("rollback", "--reason", "complaints"))
+    assert "worth" not in done(call("status")), "it is no worth of what is live"
 
 
 def test_a_ledger_without_events(call, monkeypatch):

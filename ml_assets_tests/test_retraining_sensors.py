@@ -175,6 +175,18 @@ def test_what_landed_is_not_judged(station, minutes, asked):
         assert request.tags["ml_assets/reason"] == "2018-04: data landed that no report covers"
 
 
+def test_what_landed_after_a_gap_and_has_no_features_gets_them(station):
+    """Automation waits for a partition before it that never comes; features do without."""
+    station.land("2018-01", "2018-02", "2018-03")
+    station.release()
+    station.told("raw", "2018-05")
+    station.told("validated", "2018-05", **{"dagster/row_count": 1500})
+    station.now = f"2018-06-01{DAY}"
+    [request], _ = station.look()
+    assert request.partition_key == "2018-05"
+    assert [k.path[1] for k in request.asset_selection] == ["features", "predictions", "performance", "drift"]
+
+
 def test_the_data_changed_after_the_report(station):
     station.land("2018-01", "2018-02", "2018-03")
     station.release()
@@ -363,6 +375,20 @@ def test_the_same_decision_is_written_once_and_another_one_again(drifted):
 def test_a_decision_is_never_made_on_a_ledger_that_has_moved_on(drifted):
     with pytest.raises(LedgerConflict):
         drifted.ledger.append("duration", JUDGED, {}, after=0)
+
+
+def test_what_a_person_asks_for_needs_no_evidence_and_is_answered_once(station):
+    station.land("2018-01", "2018-02", "2018-03")
+    station.decide("", "2018-03", "promote", "m0")
+    station.release()
+    station.now = "2018-04-02T00:00:00"
+    assert station.look()[0] == []
+    retraining.ask(station.pipeline, station.ledger, by="ann", why="the meters were recalibrated")
+    [request], _ = station.look()
+    assert request.partition_key == "2018-03", "no cooldown holds for it"
+    assert request.tags["ml_assets/reason"].startswith("ann asks: the meters were recalibrated")
+    station.decide(request.tags[CAUSE_TAG], "2018-03", "reject", "m1")
+    assert station.look() == ([], "ignore: nothing is stale, and nothing asks for a training")
 
 
 def test_a_note_about_retraining_does_not_stop_a_release(drifted):

@@ -10,6 +10,7 @@ from ml_assets.assets.automation import FOLLOWS_ITS_INPUTS
 from ml_assets.assets.frames import LazyFrame
 from ml_assets.assets.metadata import made_from, record_output, table_of
 from ml_assets.assets.partitioned_checks import partitioned_check
+from ml_assets.attributing import Accountant
 from ml_assets.core.releases import champions
 from ml_assets.core.windows import Window
 from ml_assets.observing import REALISED
@@ -41,7 +42,8 @@ def performance(pipeline: Pipeline) -> dg.AssetsDefinition:
             "predictions": dg.AssetIn(key=pipeline.key("predictions")),
         },
         description="Realised error on labels known by the end of the newest partition that has landed: champion, "
-        "first champion, naive baseline; estimated error of the rows without a label; and what was promised.",
+        "first champion, naive baseline and the champion before, while it scores on; estimated error of the rows "
+        "without a label; what was promised, and what the last retraining was worth.",
         group_name="monitoring",
         kinds={"json"},
         partitions_def=pipeline.table.partitions,
@@ -59,9 +61,10 @@ def performance(pipeline: Pipeline) -> dg.AssetsDefinition:
         predictions: LazyFrame,
     ) -> Iterator[dg.Output[Any] | dg.AssetCheckResult]:
         window = pipeline.table.window(context.partition_key)
-        watch = monitor(pipeline, models, ledger)
-        record = watch.record(features, predictions, known_by=known_by(pipeline, store, window))
-        record["partition"] = window.key
+        at = known_by(pipeline, store, window)
+        record = monitor(pipeline, models, ledger).record(features, predictions, known_by=at)
+        worth = Accountant(pipeline, store, models, ledger).settle(window, at)
+        record |= {"partition": window.key, "worth": worth}
         picture = reports.picture(key, window.key, "trend", trend(pipeline, store, ledger, record))
         read = made_from(store, {pipeline.key(noun): [window.key] for noun in ("features", "predictions")})
         yield record_output(record, {**shown(record, pipeline.config.metric), **picture, **read})
@@ -118,6 +121,8 @@ def shown(record: Mapping[str, Any], metric: str) -> dict[str, Any]:
     told |= {f"{n}_said": record[n]["words"] for n in ("promise", "outlook", "agreement")}
     if (found := judged(record)) is not None:
         told[REALISED] = found
+    if record["worth"]:
+        told["worth_said"] = record["worth"]["words"]
     if record["by_bundle"]:
         told["label_delay_hours"] = record["label_delay_hours"]
         told["champions"] = table_of([champion_row(b, of, metric) for b, of in record["by_bundle"].items()])

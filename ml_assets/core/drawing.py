@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 COLORS = {
     "candidate": "#009E73", "champion": "#0072B2", "train": "#999999", "validation": "#0072B2",
     "never_retrained": "#E69F00", "naive": "#999999", "naive_by_key": "#CC79A7", "last_value": "#56B4E9",
-    "linear": "#E69F00",
+    "linear": "#E69F00", "replaced": "#CC79A7",
 }  # fmt: skip
 ACCENT = "#D55E00"
 DPI = 80

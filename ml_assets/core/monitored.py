@@ -23,9 +23,9 @@ from ml_assets.core.estimated_performance import (
 from ml_assets.core.features import EVENT_AT, LABEL, ROW_NUMBER
 from ml_assets.core.maturity import is_mature
 from ml_assets.core.metrics import losses
-from ml_assets.core.performance import CHAMPION, VERSION, OfBundle, measure_rows, scored_rows
+from ml_assets.core.performance import CHAMPION, OfBundle, measure_rows, scored_rows
 from ml_assets.core.promises import USUAL, Bound, Kept, Promise, kept, outlook
-from ml_assets.core.scoring import CONTENDERS
+from ml_assets.core.scoring import CONTENDERS, VERSION
 from ml_assets.core.tasks import Task
 
 if TYPE_CHECKING:

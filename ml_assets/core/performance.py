@@ -19,12 +19,11 @@ from ml_assets.core.features import EVENT_AT, LABEL, LABEL_KNOWN_AT, ROW_NUMBER,
 from ml_assets.core.maturity import REFRESH_SHARE, Maturity, is_mature, maturity_of
 from ml_assets.core.measures import Measure
 from ml_assets.core.metrics import losses, measures_of
-from ml_assets.core.scoring import CONTENDERS
+from ml_assets.core.scoring import CONTENDERS, VERSION, contenders
 from ml_assets.core.slices import Sliced, by_slice
 from ml_assets.core.tasks import Task
 
 CHAMPION = "champion"
-VERSION = "model_version"
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,8 @@ class Performance:
     Args:
         rows: rows scored.
         rows_mature: rows whose label was known by the instant; the metrics are over these.
-        metrics: contender -> metric -> value; empty where nothing was scored, or no label is known.
+        metrics: contender -> metric -> value; empty where nothing was scored, or no label is known. `replaced` is
+            among them where the champion before scored every row.
         slices: slice column -> value -> contender -> value of `metric`, with `rows`.
         bundle: the champion that scored most of the rows; None where nothing was scored.
         differences: other contender -> the champion's deciding loss minus its, on the same rows: below 0 where the
@@ -148,10 +148,11 @@ def measure_rows(
     by_value: dict[str, dict[str, dict[str, float]]] = {s: {} for s in slices}
     differences: dict[str, Interval] = {}
     if mature.height:
-        measures = {who: _measures(mature, column, **told) for who, column in CONTENDERS.items()}
+        columns = contenders(both)
+        measures = {who: _measures(mature, column, **told) for who, column in columns.items()}
         metrics = {who: {name: m.value() for name, m in of.items()} for who, of in measures.items()}
         label = mature[LABEL].to_numpy()
-        loss = {who: losses(metric, label, mature[c].to_numpy(), alpha=alpha) for who, c in CONTENDERS.items()}
+        loss = {who: losses(metric, label, mature[c].to_numpy(), alpha=alpha) for who, c in columns.items()}
         by_value = {s: by_slice(Sliced.by(mature[SLICE_PREFIX + s]), loss, metric) for s in slices}
         resamples = Resamples(mature.height, seed)
         differences = {who: resamples.mean(loss[CHAMPION] - of) for who, of in loss.items() if who != CHAMPION}

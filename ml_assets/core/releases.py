@@ -14,9 +14,10 @@ from typing import Any
 from ml_assets.core.errors import LedgerError
 
 GENESIS = "0" * 64
-DECIDED, RELEASED, ROLLED_BACK = "decided", "released", "rolled_back"
-JUDGED, BEGUN, ENDED = "judged", "training_begun", "training_ended"
-"""What was decided about retraining by itself; a training that it asked for began; it ended without a decision."""
+DECIDED, RELEASED, ROLLED_BACK, ATTRIBUTED = "decided", "released", "rolled_back", "attributed"
+ASKED, JUDGED, BEGUN, ENDED = "asked", "judged", "training_begun", "training_ended"
+"""A person asked for a training; what was decided about one by itself; one that was decided on began; it ended without
+a decision on a candidate."""
 CURE = "restore the ledger's database from a backup; do not release anything until then"
 
 
@@ -27,7 +28,8 @@ class Event:
     Args:
         pipeline: whose ledger.
         sequence: 1, 2, 3, … without gaps.
-        kind: `decided`, `released`, `rolled_back`, `judged`, `training_begun` or `training_ended`.
+        kind: `decided`, `released`, `rolled_back`, `attributed`, `asked`, `judged`, `training_begun` or
+            `training_ended`.
         facts: what happened, JSON-able.
         previous: hash of the event before, `GENESIS` for the first.
         hash: SHA-256 over everything above.
@@ -187,8 +189,7 @@ def decision_as_of(events: Sequence[Event], as_of: str) -> Event | None:
 
 def carried_out(events: Sequence[Event], decision: Event) -> bool:
     """Whether a release stands in the ledger that followed this very decision."""
-    record = decision.facts["record"]
-    return any(e.kind == RELEASED and e.facts.get("record") == record for e in events)
+    return release_of(events, decision) is not None
 
 
 def settled(events: Sequence[Event], as_of: str) -> bool:
@@ -221,11 +222,26 @@ def before_live(events: Sequence[Event]) -> Champion | None:
     return line[-2] if len(line) > 1 else None
 
 
+def release_of(events: Sequence[Event], decision: Event) -> Event | None:
+    """The release that carried out this very decision; the last of them, None where there is none."""
+    record = decision.facts["record"]
+    return next((e for e in reversed(events) if e.kind == RELEASED and e.facts.get("record") == record), None)
+
+
+def attribution_of(events: Sequence[Event], release: int) -> Event | None:
+    """What a release turned out to be worth, by its sequence; None while that is not settled."""
+    return next((e for e in events if e.kind == ATTRIBUTED and e.facts["release"] == release), None)
+
+
 def told(event: Event) -> str:
-    """What happened, in words: `decided undecided: mae 3.1 against …`, `released by …: …`."""
+    """What happened, in words: `decided undecided: mae 3.1 against …`, `released by …: …`, `attributed: …`."""
     facts = event.facts
+    if event.kind == ATTRIBUTED:
+        return f"attributed: {facts['words']}"
     if event.kind == DECIDED:
         return f"decided {facts['verdict']}: {facts['reasons'][0]}"
+    if event.kind == ASKED:
+        return f"{facts['by']} asked for a training: {facts['why']}"
     if event.kind == JUDGED:
         plan = facts["plan"]
         what = f"{plan['how']} as of {plan['as_of']} on {plan['window']} partitions" if plan else facts["action"]

@@ -48,6 +48,7 @@ def render(summary: Summary, *, graph_url_hint: str) -> str:
         "promoted": sum(t.decision == "promote" for t in summary.trainings),
         "rejected": sum(t.decision == "reject" for t in summary.trainings),
         "live": _live(summary),
+        "attributed": any(t.worth for t in summary.trainings),
         "trained": {t.bundle: t for t in summary.trainings},
         "reasons": reasons,
         "heat": _heat([(p.rows_raw, p.quarantine_reasons) for p in summary.partitions]),

@@ -1,4 +1,4 @@
-"""Scores by bundles, beside the yardsticks that cost nothing: the first champion and the naive baseline.
+"""Scores by bundles, beside the yardsticks: the first champion, the naive baseline, the champion before.
 
 How a bundle predicts is in `bundle`; how right the scores were is in `performance`.
 """
@@ -16,7 +16,11 @@ CONTENDERS = {
     "never_retrained": "prediction_never_retrained",
     "naive": "prediction_naive",
 }
-"""Contender -> its column in a predictions table."""
+"""Contender -> its column in a predictions table; each scores every row."""
+REPLACED, REPLACED_PREDICTION = "replaced", "prediction_replaced"
+"""The champion before, and its column, null where none scores on."""
+VERSION, REPLACED_VERSION = "model_version", "replaced_version"
+"""Columns with the SHA-256 of who answered a row, and of the champion before, null as its prediction is."""
 
 
 def schema(task: Task, classes: int = 1) -> pl.Schema:
@@ -26,13 +30,25 @@ def schema(task: Task, classes: int = 1) -> pl.Schema:
         {
             ROW_NUMBER: pl.UInt32(),
             EVENT_AT: pl.Datetime("us"),
-            **dict.fromkeys(CONTENDERS.values(), prediction),
-            "model_version": pl.String(),
+            **dict.fromkeys([*CONTENDERS.values(), REPLACED_PREDICTION], prediction),
+            VERSION: pl.String(),
+            REPLACED_VERSION: pl.String(),
         }
     )
 
 
-def score(features: pl.DataFrame, champion: Bundle, first: Bundle, *, threads: int) -> pl.DataFrame:
+def contenders(scores: pl.DataFrame) -> dict[str, str]:
+    """Contender -> its column, of those that scored every one of some rows of a predictions table.
+
+    A table that was written before a replaced champion scored on has no column of it.
+    """
+    scored_on = REPLACED_PREDICTION in scores.columns and not scores[REPLACED_PREDICTION].null_count()
+    return {**CONTENDERS, REPLACED: REPLACED_PREDICTION} if scored_on else dict(CONTENDERS)
+
+
+def score(
+    features: pl.DataFrame, champion: Bundle, first: Bundle, *, threads: int, replaced: Bundle | None = None
+) -> pl.DataFrame:
     """The scores of every row, in the order given.
 
     Args:
@@ -40,34 +56,49 @@ def score(features: pl.DataFrame, champion: Bundle, first: Bundle, *, threads: i
         champion: the bundle that answers.
         first: the pipeline's first champion, never retrained.
         threads: how many may be used.
+        replaced: the champion before, where it scores on.
 
     Returns:
         `row_number`, `event_at`, a prediction per contender as `tasks` says (in the label's unit, or
-        probabilities), `model_version` (the champion's SHA-256).
+        probabilities), `model_version` (the champion's SHA-256), `replaced_version`.
 
     Raises:
-        ScoringError: the features are not those of a bundle, or the two bundles are not for the same task.
+        ScoringError: the features are not those of a bundle, or the bundles are not for the same task.
     """
-    if (champion.task, champion.classes) != (first.task, first.classes):
-        raise ScoringError(
-            f"bundles {champion.sha256[:12]} and {first.sha256[:12]}",
-            found=f"{_told(champion)} beside {_told(first)}",
-            expected="champions of one and the same task",
-            cure="give the pipeline another name when its label changes: its ledger starts anew",
-        )
+    beside = [first] if replaced is None else [first, replaced]
+    for other in beside:
+        _require_same_task(champion, other)
+    # By hash: the first champion is often the live one, or the one before.
+    models = {b.sha256: b for b in (champion, *beside)}
+    by_bundle = {sha256: b.predict(b.feature_frame(features), threads=threads) for sha256, b in models.items()}
+    columns = schema(champion.task, champion.classes)
     predicted = {
-        "champion": champion.predict(champion.feature_frame(features), threads=threads),
-        "never_retrained": first.predict(first.feature_frame(features), threads=threads),
+        "champion": by_bundle[champion.sha256],
+        "never_retrained": by_bundle[first.sha256],
         "naive": champion.naive_scores(features.height),
     }
-    columns = schema(champion.task, champion.classes)
+    before = None if replaced is None else by_bundle[replaced.sha256]
     scores = features.select(
         pl.col(ROW_NUMBER),
         pl.col(EVENT_AT),
         *(pl.Series(c, predicted[who], dtype=columns[c]) for who, c in CONTENDERS.items()),
-        pl.lit(champion.sha256).alias("model_version"),
+        pl.lit(None, columns[REPLACED_PREDICTION]).alias(REPLACED_PREDICTION)
+        if before is None
+        else pl.Series(REPLACED_PREDICTION, before, dtype=columns[REPLACED_PREDICTION]),
+        pl.lit(champion.sha256).alias(VERSION),
+        pl.lit(None if replaced is None else replaced.sha256, pl.String).alias(REPLACED_VERSION),
     )
     return scores.match_to_schema(columns)
+
+
+def _require_same_task(champion: Bundle, other: Bundle) -> None:
+    if (champion.task, champion.classes) != (other.task, other.classes):
+        raise ScoringError(
+            f"bundles {champion.sha256[:12]} and {other.sha256[:12]}",
+            found=f"{_told(champion)} beside {_told(other)}",
+            expected="champions of one and the same task",
+            cure="give the pipeline another name when its label changes: its ledger starts anew",
+        )
 
 
 def no_scores(task: Task, classes: int = 1) -> pl.DataFrame:

@@ -88,6 +88,39 @@ class PartitionSummary:
 
 
 @dataclass(frozen=True)
+class Worth:
+    """What releasing a bundle was worth, against the champion that it replaced; in the loss of the metric.
+
+    Args:
+        estimate: mean loss saved per row; negative where it did harm.
+        low, high: its 95 % interval.
+        rows: with a known label.
+        partitions: counted so far.
+        wanted: partitions that a replaced champion keeps scoring.
+        closed: whether nothing will be added.
+        words: the same in a sentence.
+    """
+
+    __pydantic_config__: ClassVar = _STRICT
+
+    estimate: float
+    low: float
+    high: float
+    rows: int
+    partitions: int
+    wanted: int
+    closed: bool
+    words: str
+
+    def __post_init__(self) -> None:
+        _check("worth", {n: getattr(self, n) for n in ("rows", "partitions", "wanted")}, {})
+        if not -math.inf < self.low <= self.estimate <= self.high < math.inf:
+            raise ValueError(
+                f"worth: {self.estimate} ({self.low} to {self.high}); expected a finite interval around it"
+            )
+
+
+@dataclass(frozen=True)
 class TrainingSummary:
     """One training and what was decided about its bundle.
 
@@ -101,6 +134,8 @@ class TrainingSummary:
         seconds: time it took; None if not measured.
         holdout_metric: the candidate's error on the holdout; None if not measured.
         holdout_metric_naive: the naive baseline's error on the same rows.
+        worth: what releasing it was worth, as far as that is known; None where it is not, where nothing was released,
+            and where nothing was replaced.
     """
 
     __pydantic_config__: ClassVar = _STRICT
@@ -114,10 +149,30 @@ class TrainingSummary:
     seconds: float | None
     holdout_metric: float | None
     holdout_metric_naive: float | None
+    worth: Worth | None = None
 
     def __post_init__(self) -> None:
         metrics = {"holdout_metric": self.holdout_metric, "holdout_metric_naive": self.holdout_metric_naive}
         _check(f"training as of {self.as_of}", {"rows": self.rows}, metrics | {"seconds": self.seconds})
+
+
+@dataclass(frozen=True)
+class DecisionSummary:
+    """What the retraining sensor decided, where that was another thing than before.
+
+    Args:
+        at: when, in ISO 8601; in a replay the end of the partition that had just landed.
+        action: `ignore`, `refresh`, `retrain` or `block`.
+        plan: of a `retrain`, what to train, in words; empty otherwise.
+        reasons: in words and numbers, those for the action first.
+    """
+
+    __pydantic_config__: ClassVar = _STRICT
+
+    at: str
+    action: Literal["ignore", "refresh", "retrain", "block"]
+    plan: str
+    reasons: list[str]
 
 
 @dataclass(frozen=True)
@@ -150,6 +205,7 @@ class Summary:
         partitions: in order of time.
         trainings: in the order in which they ran.
         seconds: time the replay took.
+        decisions: of the retraining sensor, in order.
     """
 
     __pydantic_config__: ClassVar = _STRICT
@@ -162,6 +218,7 @@ class Summary:
     partitions: list[PartitionSummary]
     trainings: list[TrainingSummary]
     seconds: float
+    decisions: list[DecisionSummary] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         _check(f"summary of {self.pipeline}", {}, {"seconds": self.seconds})

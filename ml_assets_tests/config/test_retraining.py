@@ -20,6 +20,7 @@ def test_what_is_not_written_has_the_rules_own_defaults():
     assert Retraining().staleness_rules(Monitoring()) == StalenessRules(grace=timedelta(minutes=15))
     assert Retraining().rules(**PIPELINE) == RetrainingRules(Learning(12, 3, 0.66, 500))
     assert Retraining().schedule is None
+    assert Retraining().attribution == 3
 
 
 def test_the_example_of_the_design():
@@ -104,6 +105,8 @@ def test_a_schedule(cron):
         ({"budget": {"runs": 1, "reserve": 2}}, "reserve: 2 of runs: 1"),
         ({"budget": {"runs": -1}}, "greater than or equal to 0"),
         ({"cooldown": -1}, "greater than or equal to 0"),
+        ({"attribution": -1}, "greater than or equal to 0"),
+        ({"attribution": 1.5}, "valid integer"),
         ({"min_labelled": 2}, "less than or equal to 1"),
         ({"on_drfit": {"k": 2}}, "Extra inputs"),
         ({"on_drift": {"k": 2, "m": 3}}, "Extra inputs"),

@@ -86,6 +86,7 @@ def test_performance_counts_labels_from_when_they_reached_us(delay):
         {
             "row_number": rows["row_number"], "event_at": rows["event_at"], "prediction": rows["miles"] + 1,
             "prediction_never_retrained": rows["miles"], "prediction_naive": rows["miles"],
+            "prediction_replaced": None, "replaced_version": None,
             "model_version": ["a"] * ROWS,
         },
         schema=schema("regression"),

@@ -65,6 +65,7 @@ def predictions(rows: pl.DataFrame, version: object = OLD) -> pl.DataFrame:
         {
             "row_number": rows["row_number"], "event_at": rows["event_at"], "prediction": score,
             "prediction_never_retrained": score + 1, "prediction_naive": pl.repeat(15.0, ROWS, eager=True),
+            "prediction_replaced": None, "replaced_version": None,
             "model_version": version if isinstance(version, list) else [version] * ROWS,
         },
         schema=schema("regression"),

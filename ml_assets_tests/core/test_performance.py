@@ -10,7 +10,7 @@ import pytest
 from ml_assets.core.errors import ContractError
 from ml_assets.core.metrics import metrics_of
 from ml_assets.core.performance import Performance, measure
-from ml_assets.core.scoring import CONTENDERS, no_scores, schema
+from ml_assets.core.scoring import CONTENDERS, contenders, no_scores, schema
 
 END = datetime(2018, 2, 1)
 ROWS = 120
@@ -35,7 +35,9 @@ PREDICTIONS = pl.DataFrame(
         "prediction": LABEL + 1,
         "prediction_never_retrained": LABEL - 2,
         "prediction_naive": np.full(ROWS, 9.0),
+        "prediction_replaced": None,
         "model_version": "ab" * 32,
+        "replaced_version": None,
     },
     schema=schema("regression"),
 )
@@ -55,6 +57,21 @@ def test_only_labels_known_by_the_instant_count():
         assert found.metrics[who] == pytest.approx(expected), who
     assert found.metrics["champion"]["bias"] == pytest.approx(1)
     assert found.metrics["never_retrained"]["bias"] == pytest.approx(-2)
+
+
+def test_a_replaced_champion_is_a_contender_where_it_scored_every_row_and_nowhere_else():
+    usual = measured()
+    assert set(usual.metrics) == set(usual.slices["zone"]["a"]) - {"rows"} == set(CONTENDERS)
+    before = PREDICTIONS.drop("prediction_replaced", "replaced_version")
+    assert measured(predictions=before) == usual, "a table from before there was such a column"
+    some = PREDICTIONS.with_columns(prediction_replaced=pl.when(pl.col("row_number") > 3).then(pl.lit(1.0)))
+    assert measured(predictions=some) == usual, "its error on some of the rows compares with nothing"
+    found = measured(predictions=PREDICTIONS.with_columns(prediction_replaced=pl.Series(LABEL + 3)))
+    assert found.metrics["replaced"]["mae"] == pytest.approx(3)
+    assert found.slices["zone"]["a"]["replaced"] == pytest.approx(3)
+    assert found.differences["replaced"].estimate == pytest.approx(1 - 3)
+    assert {who: of for who, of in found.metrics.items() if who != "replaced"} == usual.metrics
+    assert "replaced" not in contenders(PREDICTIONS)
 
 
 def test_a_label_that_becomes_known_later_changes_nothing():

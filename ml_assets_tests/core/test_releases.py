@@ -7,6 +7,7 @@ from ml_assets.core.errors import LedgerError
 from ml_assets.core.releases import (
     GENESIS,
     Event,
+    attribution_of,
     before_live,
     carried_out,
     chain_faults,
@@ -20,6 +21,7 @@ from ml_assets.core.releases import (
     event_hash,
     head,
     live,
+    release_of,
     settled,
     told,
     withdrawn,
@@ -160,6 +162,19 @@ def test_what_happened_in_words():
     assert told(HISTORY[1]) == "released by ann: asked"
     assert told(chain(released("a", 2))[0]) == "released by force by ann: asked"
     assert told(HISTORY[5]) == "rolled back to by ann: complaints"
+    worth = ("attributed", {"bundle": "a", "as_of": "2019-01", "release": 2, "words": "it was worth it"})
+    assert told(chain(worth)[0]) == "attributed: it was worth it"
+
+
+def test_what_followed_a_decision_and_what_it_was_worth():
+    worth = ("attributed", {"bundle": "c", "as_of": "2019-06", "release": 5, "words": "it was worth it"})
+    events = chain(*((e.kind, dict(e.facts)) for e in HISTORY), worth)
+    assert [(release := release_of(events, d)) and release.sequence for d in decisions(events)] == [2, None, 5]
+    assert attribution_of(events, 5).sequence == 7
+    assert attribution_of(events, 2) is attribution_of(HISTORY, 5) is None
+    assert (live(events), champions(events)) == (live(HISTORY), champions(HISTORY))
+    assert champion_for(events, datetime(2019, 8, 1)).bundle == "c"
+    assert before_live(events) == before_live(HISTORY)
 
 
 def test_an_intact_chain_passes():

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ml_assets.core.report import headline, render
-from ml_assets.core.summary import PartitionSummary, Summary, TrainingSummary
+from ml_assets.core.summary import DecisionSummary, PartitionSummary, Summary, TrainingSummary, Worth
 
 URL = "http://127.0.0.1:3000"
 VOID = {"meta", "link", "br", "wbr", "img", "input", "hr"}
@@ -221,6 +221,25 @@ def test_self_contained_and_the_same_every_time() -> None:
     assert not re.search(r"<script|@import|url\(|\bon[a-z]+=", html)
 
 
+def with_worth(summary: Summary, words: str) -> Summary:
+    """The summary with a worth of its last training."""
+    worth = Worth(0.31, 0.27, 0.35, 12_000, 3, 3, True, words)
+    return replace(summary, trainings=[*summary.trainings[:-1], replace(summary.trainings[-1], worth=worth)])
+
+
+def test_what_a_retraining_was_worth_stands_beside_it() -> None:
+    words = "this retraining was worth +0.31 ± 0.04 minutes per row (3 of 3 partitions, 12,000 rows): it helped"
+    text = "".join(page(with_worth(replay(), words)).text)
+    assert text.count(words) == 2, "beside the training, and of the live bundle"
+    assert "on the first partitions that the champion which it replaced scored too" in text
+    rejected = replace(replay(), trainings=replay().trainings[:2])
+    assert "".join(page(with_worth(rejected, words)).text).count(words) == 1
+    without = page(replay())
+    assert "Worth" not in "".join(without.text)
+    columns = [t for t, _ in page(with_worth(replay(), words)).tags if t in ("th", "td")]
+    assert len(columns) == len([t for t, _ in without.tags if t in ("th", "td")]) + 1 + len(replay().trainings)
+
+
 HOSTILE = """"><script>alert(1)</script><img src=x onerror='a()'>{{ 7*7 }} </title></style>"""
 
 
@@ -248,7 +267,7 @@ def test_hostile_names_stay_text() -> None:
         ],
         seconds=1,
     )
-    summary = with_first(summary, rows_raw=1)
+    summary = with_worth(with_first(summary, rows_raw=1), HOSTILE)
     html = render(summary, graph_url_hint="javascript:alert(1)//" + HOSTILE)
     got, calm = Page(html), page(base)
     assert {t for t, _ in got.tags} <= {t for t, _ in calm.tags}
@@ -311,3 +330,23 @@ def test_retraining_that_did_harm_is_said() -> None:
     assert "retraining cost 33.3 %" in text
     assert "champion 100.0 % worse" in text
     assert "−1.00" in text
+
+
+def test_every_decision_of_the_sensor_is_shown_with_its_reasons():
+    decided = [
+        DecisionSummary("2019-02-01T00:00:00+00:00", "ignore", "", ["nothing is stale"]),
+        DecisionSummary(
+            "2020-05-01T00:00:00+00:00", "retrain", "refit as of 2020-04 on 3 partitions", ["2 of 3 <drifted>", "refit"]
+        ),
+    ]
+    page = render(replace(replay(), decisions=decided), graph_url_hint=URL)
+    section = page[page.index('<section id="decisions">') : page.index('<section id="partitions">')]
+    for told in (
+        "2019-02-01",
+        "ignore",
+        "nothing is stale",
+        "refit as of 2020-04 on 3 partitions",
+        "2 of 3 &lt;drifted&gt;",
+    ):
+        assert told in section
+    assert "Nothing has been decided by itself" in render(replay(), graph_url_hint=URL)

@@ -13,7 +13,7 @@ from ml_assets.core.features import Feature
 from ml_assets.core.models.kinds import fit_model
 from ml_assets.core.models.spec import ModelSpec
 from ml_assets.core.parameters import ModelParams
-from ml_assets.core.scoring import CONTENDERS, contenders_on, no_scores, schema, score
+from ml_assets.core.scoring import CONTENDERS, REPLACED_PREDICTION, contenders, contenders_on, no_scores, schema, score
 
 PARAMS = ModelParams(trees=10, leaves=7, min_rows_per_leaf=10)
 
@@ -72,7 +72,27 @@ def test_a_score_for_each_row_in_its_order(champion, first):
     assert scores["prediction_naive"].unique().to_list() == [1.0]
     assert scores["model_version"].unique().to_list() == [champion.sha256]
     assert scores["prediction"].n_unique() > 10
-    assert list(CONTENDERS.values()) == [c for c in scores.columns if c.startswith("prediction")]
+    assert [*CONTENDERS.values(), REPLACED_PREDICTION] == [c for c in scores.columns if c.startswith("prediction")]
+    assert scores.select(pl.col("prediction_replaced", "replaced_version").null_count()).row(0) == (50, 50)
+    assert contenders(scores) == CONTENDERS
+
+
+def test_a_replaced_champion_scores_too(champion, first):
+    features, before = table(50, 3), bundle("miles", seed=5)
+    alone = score(features, champion, first, threads=1)
+    scores = score(features, champion, first, threads=1, replaced=before)
+    np.testing.assert_array_equal(scores["prediction_replaced"], before.predict(features.select("miles")))
+    assert scores["replaced_version"].unique().to_list() == [before.sha256]
+    others = [c for c in scores.columns if "replaced" not in c]
+    assert scores.select(others).equals(alone.select(others))
+    assert scores.schema == alone.schema == no_scores("regression").schema
+    assert contenders(scores) == {**CONTENDERS, "replaced": "prediction_replaced"}
+    again = score(features, champion, first, threads=1, replaced=first)
+    assert again["prediction_replaced"].equals(again["prediction_never_retrained"])
+    with pytest.raises(ScoringError, match="column miles is missing"):
+        score(features.drop("miles"), bundle("zone"), bundle("zone"), threads=1, replaced=before)
+    with pytest.raises(ScoringError, match="regression beside multiclass of 3 classes"):
+        score(features, champion, first, threads=1, replaced=bundle("miles", task="multiclass", classes=3))
 
 
 def test_the_columns_of_the_table_may_be_in_any_order(champion, first):
@@ -123,8 +143,11 @@ def test_probabilities(task, classes, tmp_path):
     np.testing.assert_array_equal(scores["prediction"].to_numpy(), champion.predict(features.select("zone", "miles")))
     np.testing.assert_array_equal(scores["prediction_naive"].to_numpy(), champion.naive_scores(50))
     assert scores["prediction"].n_unique() > 10
-    scores.write_parquet(tmp_path / "scores.parquet")
-    assert pl.read_parquet(tmp_path / "scores.parquet").equals(scores)
+    beside = score(features, champion, first, threads=1, replaced=first)
+    np.testing.assert_array_equal(beside["prediction_replaced"], beside["prediction_never_retrained"])
+    for name, written in (("alone", scores), ("beside", beside)):
+        written.lazy().sink_parquet(tmp_path / f"{name}.parquet")
+        assert pl.read_parquet(tmp_path / f"{name}.parquet").equals(written)
     assert score(features.clear(), champion, first, threads=1).equals(no_scores(task, champion.classes))
     both = contenders_on(features, candidate=champion, champion=first, threads=1)
     assert {v.shape for v in both.values()} == {(50, 3) if task == "multiclass" else (50,)}

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ml_assets.core.errors import MLAssetsError
-from ml_assets.core.summary import Comparison, PartitionSummary, Summary, TrainingSummary
+from ml_assets.core.summary import Comparison, PartitionSummary, Summary, TrainingSummary, Worth
 
 BEFORE = PartitionSummary("2018-12", 100, 90, 10, {"a": 6, "b": 6}, None, None, None, None, None, [])
 FIRST = PartitionSummary("2019-01", 120, 100, 20, {"b": 20}, "x", 3.0, 3.0, 7.0, "stable", [])
@@ -75,14 +75,40 @@ def test_json_comes_back_the_same_and_has_the_keys_programs_read() -> None:
     assert Summary.from_json(text) == SUMMARY
     assert Summary.from_json(text).to_json() == text
     document = json.loads(text)
-    assert " ".join(document) == "pipeline source metric unit label partitions trainings seconds"
+    assert " ".join(document) == "pipeline source metric unit label partitions trainings seconds decisions"
     assert " ".join(document["partitions"][0]) == (
         "partition rows_raw rows_validated rows_quarantined quarantine_reasons champion "
         "metric metric_never_retrained metric_naive drift_verdict drifted_features missing_values schema_changes"
     )
     assert " ".join(document["trainings"][0]) == (
-        "as_of reason decision reasons bundle rows seconds holdout_metric holdout_metric_naive"
+        "as_of reason decision reasons bundle rows seconds holdout_metric holdout_metric_naive worth"
     )
+
+
+WORTH = Worth(0.3, 0.25, 0.35, 900, 3, 3, True, "this retraining was worth it")
+
+
+def test_what_a_training_was_worth_comes_back_and_is_absent_from_older_summaries() -> None:
+    told = replace(SUMMARY, trainings=[replace(TRAINING, worth=WORTH)])
+    assert Summary.from_json(told.to_json()) == told
+    document = json.loads(told.to_json())
+    assert document["trainings"][0]["worth"] == {
+        "estimate": 0.3, "low": 0.25, "high": 0.35, "rows": 900, "partitions": 3, "wanted": 3, "closed": True,
+        "words": "this retraining was worth it",
+    }  # fmt: skip
+    assert json.loads(SUMMARY.to_json())["trainings"][0]["worth"] is None
+    del document["trainings"][0]["worth"]
+    assert Summary.from_json(json.dumps(document)) == SUMMARY
+    harm = replace(WORTH, estimate=-0.3, low=-0.35, high=-0.25)
+    assert harm.estimate < 0
+
+
+@pytest.mark.parametrize(
+    "changes", [{"estimate": math.nan}, {"low": 0.31}, {"high": 0.2}, {"high": math.inf}, {"rows": -1}]
+)
+def test_a_worth_that_is_no_interval_is_refused(changes: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="worth: "):
+        replace(WORTH, **changes)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,8 @@ from ml_assets.core.drift.profiling import count_partition, side_by_side
 from ml_assets.core.drift.reference import labelled, predicted
 from ml_assets.core.drift.verdict import DriftReport, judge
 from ml_assets.core.maturity import is_mature
-from ml_assets.core.performance import CHAMPION, VERSION
-from ml_assets.core.scoring import CONTENDERS
+from ml_assets.core.performance import CHAMPION
+from ml_assets.core.scoring import CONTENDERS, VERSION
 
 if TYPE_CHECKING:
     from ml_assets.core.bundle import Bundle

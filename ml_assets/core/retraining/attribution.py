@@ -4,7 +4,7 @@ Where both scores come from is outside of `core`; how sure a difference is, in `
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,9 +22,10 @@ class Attribution:
         replaced: bundle of the champion before.
         replacing: bundle of the champion since.
         partitions: partition -> mean loss saved per row in it; negative where the release did harm.
-        wanted: partitions after which the account is closed.
+        wanted: partitions that a replaced champion keeps scoring.
         rows: rows with a mature label in them.
         worth: mean loss saved per row, with its 95 % interval; None while no label is known.
+        closed: whether labels enough are known of all partitions, and none will be added.
     """
 
     replaced: str
@@ -33,11 +34,7 @@ class Attribution:
     wanted: int
     rows: int
     worth: Interval | None
-
-    @property
-    def closed(self) -> bool:
-        """Whether all partitions are in."""
-        return len(self.partitions) >= self.wanted
+    closed: bool = False
 
     def words(self, unit: str = "") -> str:
         """`this retraining was worth 0.31 ± 0.04 minutes per row …`.
@@ -55,13 +52,25 @@ class Attribution:
         over = f"{len(self.partitions)} of {self.wanted} partitions, {self.rows:,} rows"
         return f"this retraining was worth {measure} ({over}): {judged}"
 
-    def to_json(self) -> dict[str, Any]:
-        """As JSON."""
-        return {**asdict(self), "partitions": dict(self.partitions), "closed": self.closed}
+    def to_json(self, unit: str = "") -> dict[str, Any]:
+        """As JSON: the account, with its worth as `interval`, and `words`.
+
+        Args:
+            unit: of the loss.
+        """
+        interval = None if self.worth is None else self.worth.to_json()
+        told = {"interval": interval, "partitions": dict(self.partitions), "words": self.words(unit)}
+        return {**{name: value for name, value in vars(self).items() if name != "worth"}, **told}
 
 
 def attribute(
-    replaced: str, replacing: str, losses: Mapping[str, tuple[Floats, Floats]], *, wanted: int, seed: int
+    replaced: str,
+    replacing: str,
+    losses: Mapping[str, tuple[Floats, Floats]],
+    *,
+    wanted: int,
+    seed: int,
+    is_complete: bool = False,
 ) -> Attribution:
     """What replacing a champion was worth, on the first `wanted` partitions with mature labels.
 
@@ -75,6 +84,8 @@ def attribute(
             label, `[rows]` each, in the same order.
         wanted: partitions that count, 1 or more.
         seed: of the resampling.
+        is_complete: whether labels enough are known of all partitions that will ever be in; what rests on no label
+            at all stays open even so.
 
     Raises:
         ContractError: the two have not scored the same number of rows of a partition; lists all.
@@ -95,4 +106,4 @@ def attribute(
         return Attribution(replaced, replacing, by_partition, wanted, 0, None)
     before, since = (np.concatenate([pair[i] for pair in counted.values()]) for i in (0, 1))
     worth = paired_bootstrap(before, since, seed=seed)
-    return Attribution(replaced, replacing, by_partition, wanted, before.size, worth)
+    return Attribution(replaced, replacing, by_partition, wanted, before.size, worth, is_complete)

@@ -1,0 +1,26 @@
+"""Partitions that follow an instant, whatever the cadence."""
+
+from datetime import datetime
+
+import pytest
+
+from ml_assets.partitions import time_partitions, windows_from, windows_through
+
+STARTS = {
+    "before the table": datetime(2017, 5, 1),
+    "at the table's start": datetime(2018, 1, 1),
+    "where one begins": datetime(2018, 1, 8),
+    "within one": datetime(2018, 1, 8, 0, 30),
+    "near the end": datetime(2018, 2, 27),
+    "at the end": datetime(2018, 3, 1),
+    "after it": datetime(2018, 6, 1),
+}
+
+
+@pytest.mark.parametrize("cadence", ["hourly", "daily", "weekly", "monthly"])
+@pytest.mark.parametrize("start", STARTS.values(), ids=STARTS)
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_the_first_windows_that_begin_at_or_after_an_instant(cadence, start, count):
+    partitions = time_partitions(cadence, datetime(2018, 1, 1), datetime(2018, 3, 1))
+    expected = [w for w in windows_through(partitions) if w.start >= start][:count]
+    assert windows_from(partitions, start, count) == expected
