@@ -20,6 +20,9 @@ from benchmarks.small_project import SmallProject
 ROWS = 3000
 LANDINGS = ("2018-04", "2018-05", "2018-06", "2018-07", "2018-08")
 DRIFTED = ("2018-04", "2018-05", "2018-06")
+PAUSES = (0, 18, 6, 24, 12)
+"""Seconds before each landing: otherwise all would fall into the same part of the sensors' half minutes."""
+
 RETRAINING = {
     "on_drift": {"k": 1, "n": 1}, "on_performance": None, "on_stale": None, "cooldown": 0, "attribution": 0,
     "budget": {"runs": 100, "per": 1, "reserve": 0},
@@ -57,7 +60,8 @@ def landings(root: Path, rows: int) -> str:
     spans = []
     with DagsterDev(project.command, project.environment, root / "dev.log", cwd=project.home) as dev:
         dev.wait(SECONDS, dev.location)
-        for month in LANDINGS:
+        for month, pause in zip(LANDINGS, PAUSES, strict=True):
+            time.sleep(pause)
             spans.append(followed(dev, project, month))
             say(f"{month}: {spans[-1]}")
     return (
@@ -96,7 +100,8 @@ def retrainings(root: Path, rows: int) -> str:
     spans = []
     with DagsterDev(project.command, project.environment, root / "dev.log", cwd=project.home) as dev:
         dev.wait(SECONDS, dev.location)
-        for month in DRIFTED:
+        for month, pause in zip(DRIFTED, PAUSES, strict=False):
+            time.sleep(pause)
             shift = ZoneShiftConfig(kind="zone_shift", start=month, share=SHIFTED)
             spans.append(retrained(dev, project, month, [shift]))
             say(f"{month}: {spans[-1]}")

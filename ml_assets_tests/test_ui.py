@@ -40,7 +40,9 @@ def test_the_graph_loads_without_warnings_and_every_asset_and_sensor_is_describe
     sensors = {s["name"]: s["sensorState"]["status"] for r in loaded["repositories"] for s in r["sensors"]}
     ends = {f"tracking_ends_on_{how}" for how in ("success", "failure", "canceled")}
     late = {f"{pipeline}_late_labels" for pipeline in ("trip_duration", "high_tip")}
-    assert sensors == dict.fromkeys({"data_side", "trips_new_data", *ends, *late}, "RUNNING")
+    ends |= {f"trainings_end_on_{how}" for how in ("failure", "canceled")}
+    follow = {"data_side", "trips_new_data", "trip_duration_retraining"}
+    assert sensors == dict.fromkeys({*follow, *ends, *late}, "RUNNING")
     lines = (data / "dev.log").read_text().splitlines()
     # On a new instance Dagster's own daemon says once that it has no cursor yet.
     complaints = [line for line in lines if "warn" in line.lower() and "No cursor for event type" not in line]
