@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from ml_assets import checks, jobs, landing, problem, retraining_sensors, sensors
 from ml_assets.assets import (
+    backtest,
     data,
     dictionary,
     drift,
@@ -142,8 +143,9 @@ class Pipeline(dg.Component):
                 serving.predictions(pipeline),
                 monitoring.performance(pipeline),
                 drift.drift(pipeline),
+                *([backtest.retraining_backtest(pipeline, config.retraining)] if config.retraining else []),
             ],
-            jobs=[follow, train],
+            jobs=[follow, train, *([jobs.backtest(pipeline)] if config.retraining else [])],
             sensors=[sensors.late_labels(pipeline), *by_itself.sensors],
             schedules=by_itself.schedules,
         )

@@ -48,3 +48,13 @@ def train(pipeline: Pipeline) -> UnresolvedAssetJobDefinition:
         description=f"Trains {pipeline.name} as of the end of a partition, evaluates the candidate, decides on it and "
         "releases what may be released.",
     )
+
+
+def backtest(pipeline: Pipeline) -> UnresolvedAssetJobDefinition:
+    """Replay the recorded history under several retraining policies."""
+    return dg.define_asset_job(
+        f"{pipeline.name}_backtest",
+        selection=dg.AssetSelection.assets(pipeline.key("retraining_backtest")),
+        description=f"Replays the recorded history of {pipeline.name} under several retraining policies, with real "
+        "trainings, and says which one to take.",
+    )

@@ -6,8 +6,6 @@ What follows from them is in `core.retraining`. Nothing that is stored is read h
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import dagster as dg
 from dagster._core.event_api import PartitionKeyFilter
@@ -22,9 +20,6 @@ from ml_assets.partitions import windows_through
 from ml_assets.problem import Pipeline
 from ml_assets.resources.clock import Clock
 from ml_assets.resources.materializations import Made, latest
-
-if TYPE_CHECKING:
-    from ml_assets.core.drift.onset import Judged
 
 TABLE_CHECKS = ("contract", "rows", "keys", "volume")
 REALISED = "realised"
@@ -121,7 +116,7 @@ class Observer:
     def _reports(self, made: Mapping[str, Made], windows: Mapping[str, Window]) -> list[Report]:
         """What the drift asset says of each partition; where its champion is unknown, nothing was judged."""
         in_order = sorted((key for key in made if made[key].metadata.get("champion")), key=lambda k: windows[k].start)
-        from ml_assets.core.drift.onset import Judged
+        from ml_assets.core.drift.onset import Judged, began_with_newest
 
         told: dict[str, list[Judged]] = {}
         reports = []
@@ -133,7 +128,7 @@ class Observer:
             reports.append(
                 Report(
                     key, self._at(one, windows[key]), _read(self.pipeline, one, key), champion, said["verdict"],
-                    abrupt=_began_with_it(line), id=one.run_id,
+                    abrupt=began_with_newest(line), id=one.run_id,
                 )
             )  # fmt: skip
         return reports
@@ -154,17 +149,6 @@ def is_over(instance: dg.DagsterInstance, run_id: str) -> bool:
     """Whether a run has ended, or is not known any more."""
     run = instance.get_run_by_id(run_id)
     return run is None or run.is_finished
-
-
-def _began_with_it(line: "Sequence[Judged]") -> bool:
-    """Whether drift came at once, and with the newest partition rather than one before it."""
-    from ml_assets.core.drift.onset import onset
-
-    if onset(line) != "abrupt":
-        return False
-    levels = [j.magnitude for j in line if j.magnitude is not None]
-    rises = [b - a for a, b in pairwise(levels)]
-    return bool(rises) and rises[-1] == max(rises)
 
 
 def _read(pipeline: Pipeline, made: Made, partition: str) -> dict[str, str]:

@@ -4,11 +4,13 @@ What computes with windows is in `ml_assets.core`; this module only translates.
 """
 
 import math
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Literal
 
 import dagster as dg
+from dagster._utils.schedules import schedule_execution_time_iterator
 
 from ml_assets.core.windows import Window
 
@@ -60,6 +62,24 @@ def windows_through(
     starts = [datetime.strptime(k, partitions.fmt) for k in keys]
     ends = [*starts[1:], window_of(partitions, keys[-1]).end]
     return [Window(*of) for of in zip(keys, starts, ends, strict=True)]
+
+
+def with_a_tick(cron: str, windows: Sequence[Window]) -> frozenset[str]:
+    """Keys of the windows that are the newest which is over at a tick of a cron expression (in UTC).
+
+    Args:
+        cron: the expression.
+        windows: oldest first; event times are read as UTC, as everywhere.
+    """
+    found = set()
+    for window in windows:
+        end = window.end.replace(tzinfo=UTC)
+        tick = next(schedule_execution_time_iterator(end.timestamp(), cron, "UTC"))
+        # The next window is over when as much time has passed as it takes.
+        following = next((w.end for w in windows if w.start == window.end), window.end + (window.end - window.start))
+        if tick < following.replace(tzinfo=UTC):
+            found.add(window.key)
+    return frozenset(found)
 
 
 def windows_from(partitions: dg.TimeWindowPartitionsDefinition, start: datetime, count: int) -> list[Window]:

@@ -100,9 +100,7 @@ def test_no_module_is_an_orphan():
     entries = {"ml_assets.definitions", "ml_assets.cli"}
     asked_by_tests = {
         "ml_assets.core.simulation.truth",  # what a detector should find in simulated trips
-        "ml_assets.core.retraining.backtest_report",  # what the asset retraining_backtest will show
         "ml_assets.core.requests",  # rules of rows that arrive one by one, from the same model as those of partitions
-        "ml_assets.core.drift.domain_classifier",  # an option that `monitoring.drift` refuses until the asset has it
     }
     assert orphans <= entries | asked_by_tests, orphans
 

@@ -154,7 +154,6 @@ def test_a_training_set_looks_back_over_its_window_only(project):
         ({}, {"monitoring": {"grace": "soon"}}, ["monitoring.grace", "soon"]),
         ({}, {"retraining": {"attribution": -1}}, ["retraining.attribution", "greater than or equal to 0"]),
         ({}, {"retraining": {"attribution": "a few"}}, ["retraining.attribution", "valid integer"]),
-        ({}, {"monitoring": {"drift": {"domain_classifier": True}}}, ["not built", "domain_classifier", "remove"]),
         ({}, {"monitoring": {"drift": {"psi": 0.2}}}, ["psi"]),
         ({}, {"rollout": {"strategy": "canary"}}, ["not built", "rollout"]),
         ({}, {"tuning": {"trails": 30}}, ["trails"]),

@@ -85,6 +85,7 @@ def test_the_page_holds_what_is_run_here():
     assert len(COMMANDS) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not Path(sys.prefix).with_name(".venv-dvc").exists(), reason="no environment of dvc; `make setup` makes it"
 )

@@ -1,11 +1,12 @@
-"""The windows of partitions, all of them and those that follow an instant, whatever the cadence."""
+"""The windows of partitions, all of them and those after an instant, and what a cron expression means in them."""
 
 from datetime import UTC, datetime
 from itertools import pairwise
 
 import pytest
 
-from ml_assets.partitions import time_partitions, window_of, windows_from, windows_through
+from ml_assets.core.windows import Window
+from ml_assets.partitions import time_partitions, window_of, windows_from, windows_through, with_a_tick
 
 STARTS = {
     "before the table": datetime(2017, 5, 1),
@@ -37,3 +38,22 @@ def test_the_windows_of_all_partitions_are_those_of_each(cadence):
     assert windows_through(partitions, windows[1].key, 2) == windows[:2]
     assert windows_through(partitions, count=0) == []
     assert windows_through(partitions, now=datetime(2024, 1, 30, tzinfo=UTC)) == []
+
+
+MONTHS = [Window(f"{a:%Y-%m}", a, b) for a, b in pairwise(datetime(2019, m, 1) for m in range(1, 7))]
+
+
+@pytest.mark.parametrize(
+    ("cron", "newest"),
+    [
+        ("0 6 2 * *", ["2019-01", "2019-02", "2019-03", "2019-04", "2019-05"]),
+        ("0 0 1 * *", ["2019-01", "2019-02", "2019-03", "2019-04", "2019-05"]),
+        ("0 6 2 4 *", ["2019-03"]),
+        ("0 0 1 4 *", ["2019-03"]),
+        ("59 23 31 3 *", ["2019-02"]),
+        ("0 6 2 6 *", ["2019-05"]),
+        ("0 6 2 7 *", []),
+    ],
+)
+def test_a_tick_asks_at_the_end_of_the_newest_partition_that_is_over(cron, newest):
+    assert with_a_tick(cron, MONTHS) == set(newest)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 EXAMPLE = re.compile(r"`ml_assets/defs/transit_hours/([a-z]+\.[a-z]+)`\n```[a-z]+\n(.*?)```", re.DOTALL)
@@ -37,6 +38,7 @@ def test_the_example_is_short():
     assert sum(len(text.splitlines()) for text in files.values()) <= 40
 
 
+@pytest.mark.slow
 def test_a_stranger_adds_a_pipeline_over_a_csv(tmp_path):
     for name in ("ml_assets", "data/reference", "pyproject.toml", "dagster.yaml", "workspace.yaml"):
         source = REPOSITORY / name
@@ -70,7 +72,7 @@ def test_a_stranger_adds_a_pipeline_over_a_csv(tmp_path):
     summary = json.loads((tmp_path / "s.json").read_text())
     assert [p["partition"] for p in summary["partitions"]] == [f"2024-0{m}" for m in range(1, 9)]
     assert sum(p["rows_raw"] for p in summary["partitions"]) == 8_000
-    assert [t["as_of"] for t in summary["trainings"]] == ["2024-04", "2024-07"]
+    assert [t["as_of"] for t in summary["trainings"]] == ["2024-04"], "parcels take as long as ever"
     scored = [p for p in summary["partitions"] if p["metric"] is not None]
     assert len(scored) == 4
     assert all(p["metric"] < 0.6 * p["metric_naive"] for p in scored)

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from ml_assets.assets.training_set import VERSIONING_POOL
 from ml_assets.cli import main
-from ml_assets.core.releases import live
+from ml_assets.core.releases import champions, live
 from ml_assets.replay import STARTED_BY_TAG, Replay, RunFailed
 from ml_assets.resources import home
 from ml_assets.resources.materializations import latest
@@ -67,11 +67,9 @@ def test_overwritten_training_data_comes_back_and_gives_the_same_bundle(world, t
     learnt_from = {k: store.sha256(FEATURES, k) for k in ("2018-01", "2018-02", "2018-03")}
 
     list(write_tlc_files(world.files, ["2018-02"], world.rows, 1))
-    steps = [
-        (s.partition, s.what)
-        for s in world.replay("2018-03", table=world.files_table, pipeline=world.versioned).steps()
-    ]
-    assert ("2018-03", "train") in steps
+    list(world.replay("2018-03", table=world.files_table, pipeline=world.versioned).steps())
+    train = trained.definitions.resolve_job_def("duration_train")
+    assert train.execute_in_process(instance=world.instance, partition_key="2018-03").success
     overwritten = {k: store.sha256(FEATURES, k) for k in learnt_from}
     assert overwritten["2018-02"] != learnt_from["2018-02"]
     assert champion(trained) != model
@@ -115,7 +113,7 @@ def test_an_old_tuned_model_comes_back_without_its_study_and_whoever_is_champion
     table = world.changed(world.table, source=source)
     model = {"window": 2, "params": {"trees": 20}}
     tuning = {"trials": 9, "folds": 2, "space": SPACE}
-    lenient = world.changed(world.pipeline, versioning="dvc", model=model, tuning=tuning)
+    lenient = world.changed(world.pipeline, versioning="dvc", model=model, tuning=tuning, retraining=None)
     # So the champion as of February stays for now.
     strict = world.changed(lenient, evaluation={"min_labels": 100_000})
     monkeypatch.setattr("ml_assets.restore.instance", lambda: Shared(world.instance))
@@ -147,6 +145,39 @@ def test_an_old_tuned_model_comes_back_without_its_study_and_whoever_is_champion
     for file in Path(replay.store.root).parent.glob("studies.db*"):
         file.unlink()
     assert train(strict, "2018-03", *LEARNING) == old
+
+
+@pytest.mark.slow
+@needs_dvc
+def test_an_old_refit_comes_back_with_the_parameters_of_the_champion_it_had(world, monkeypatch):
+    """A person trains again what a cause asked for: the same plan, without the study the parameters are from."""
+    files = world.project.root / "files"
+    list(write_tlc_files(files, ["2018-01", "2018-02", "2018-03"], world.rows, 0))
+    source = {"kind": "files", "path": str(files / "yellow_tripdata_{year}-{month}.parquet")}
+    table = world.changed(world.table, source=source)
+    pipeline = world.changed(
+        world.pipeline,
+        versioning="dvc",
+        model={"window": 2, "params": {"trees": 20}},
+        tuning={"trials": 5, "folds": 1, "space": SPACE},
+    )
+    monkeypatch.setattr("ml_assets.restore.instance", lambda: Shared(world.instance))
+    replay = world.replay("2018-03", table=table, pipeline=pipeline)
+    list(replay.steps())
+    [first, *_] = champions(replay.ledger.events("duration"))
+    tuned = replay.store.record(replay.pipeline.key("tuning"), "2018-03")["models"]["model"]
+    assert tuned["champion"] == first.bundle, "the schedule asked at the end of March; parameters are February's"
+    old = replay.store.record(replay.pipeline.key("candidate"), "2018-03")["bundle"]
+
+    list(write_tlc_files(files, ["2018-02"], world.rows, 1))
+    list(world.replay("2018-03", table=table, pipeline=pipeline).steps())
+    run("restore", "--model", old[:10])
+    for file in Path(replay.store.root).parent.glob("studies.db*"):
+        file.unlink()
+    job = replay.definitions.resolve_job_def("duration_train")
+    again = [dg.AssetKey(["duration", noun]) for noun in LEARNING]
+    assert job.execute_in_process(instance=world.instance, partition_key="2018-03", asset_selection=again).success
+    assert replay.store.record(replay.pipeline.key("candidate"), "2018-03")["bundle"] == old
 
 
 @needs_dvc
@@ -185,8 +216,8 @@ def test_without_dvc_training_says_what_to_do_and_goes_on_where_versioning_is_of
     assert "make setup" in said
     assert "versioning: off" in said
     list(world.replay("2018-03").steps())
-    event = world.replay("2018-03").ledger.events("duration")[-1]
-    refused = CliRunner().invoke(main, ["restore", "--model", event.facts["bundle"]])
+    champion = live(world.replay("2018-03").ledger.events("duration"))
+    refused = CliRunner().invoke(main, ["restore", "--model", champion.bundle])
     assert refused.exit_code == 1
     assert "trained with `versioning: off`" in refused.output
 

@@ -4,8 +4,10 @@ Each row of `KILLS` is one process of a chain, which does what `ml-assets demo` 
 finds what the one before left. The last one is not disturbed, and must end as one that never was.
 """
 
+import errno
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -21,6 +23,7 @@ from ml_assets.core.releases import DECIDED, RELEASED, check_chain, live
 from ml_assets.ledger_audit import audit
 from ml_assets.releasing import ReleaseDesk
 from ml_assets.resources.bundle_files import load
+from ml_assets.resources.durable import CURES
 from ml_assets.resources.ledger import Ledger
 from ml_assets.resources.models import Models
 from ml_assets.resources.storage import Store
@@ -151,6 +154,12 @@ class Trained:
     def dagster_runs(self) -> list[dg.DagsterRun]:
         with dg.DagsterInstance.from_config(str(self.data / "dagster")) as instance:
             return instance.get_runs()
+
+    def failures(self, run: dg.DagsterRun) -> list[str]:
+        """Why its steps failed, as the UI tells it."""
+        with dg.DagsterInstance.from_config(str(self.data / "dagster")) as instance:
+            logs = instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE).records
+            return [r.event_log_entry.dagster_event.step_failure_data.error.to_string() for r in logs]
 
     def require_ended(self) -> None:
         """No run is unfinished; each training that Dagster calls a success is one run of MLflow, with its trials."""
@@ -289,6 +298,13 @@ def test_a_full_disk_ends_the_run_and_with_space_it_ends_as_ever(folder, full, p
     left = trained(f"{name}-0")
     left.require_whole()
     assert len(left.bundles) == 1
+    if disk == "models":
+        # With the whole folder on it, Dagster can't write down why a run failed.
+        [failed] = [why for run in left.dagster_runs() if not run.is_success for why in left.failures(run)]
+        for told in (said, failed):
+            assert f"StorageError: writing {folder / name / 'models'}/" in told
+            assert re.search(r"No space left on device: [\d,]+ bytes to write, [\d,]+ free", told)
+            assert f"cure: {CURES[errno.ENOSPC]}" in told
     require_as_undisturbed(trained(name), undisturbed)
 
 

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from ml_assets.core.drift.watched import JudgedPartition
 
 NOT_DRIFTED = "not_drifted"
-SHOWN_COLUMNS = 6
-"""Columns in the picture of distributions."""
 
 
 def drift(pipeline: Pipeline) -> dg.AssetsDefinition:
@@ -72,6 +70,8 @@ def told(record: Mapping[str, Any]) -> dict[str, Any]:
     """What the asset's page shows of a record; the rest is in the record."""
     names = ("verdict", "words", "champion", "p", "magnitude", "rows")
     shown = {name: record[name] for name in names if record[name] is not None}
+    if record["domain_classifier"] is not None:
+        shown["domain_classifier"] = record["domain_classifier"]
     if record["columns"]:
         ranked = sorted(record["columns"], key=lambda c: -c["weight"])
         shown["columns"] = table_of([_row(c) for c in ranked])
@@ -117,30 +117,21 @@ def not_drifted(key: dg.AssetKey, record: Mapping[str, Any]) -> dg.AssetCheckRes
 
 
 def pictures(pipeline: Pipeline, store: Store, judged: "JudgedPartition") -> dict[str, bytes]:
-    """Both distributions of the most important columns, and the distance of one of them over the last partitions."""
-    from ml_assets.core.drift.pictures import distance_over_time, distributions
+    """Both distributions of each column, and its distance over the last partitions beside its threshold."""
+    from ml_assets.core.drift.pictures import MOST_PANELS, Judgement, distances_over_time, distributions
 
     if not judged.pairs:
         return {}
     record = judged.record
     first = [*record["drivers"], *(p.drift.name for p in sorted(judged.pairs, key=lambda pair: -pair.drift.weight))]
-    shown = list(dict.fromkeys(first))[:SHOWN_COLUMNS]
+    shown = list(dict.fromkeys(first))[:MOST_PANELS]
     windows = windows_through(pipeline.table.partitions, record["partition"], TREND_PARTITIONS)
     earlier = [store.record(pipeline.key("drift"), w.key) for w in windows[:-1]]
-    history = [
-        (r["partition"], column)
-        for r in (*earlier, record)
-        if r is not None
-        for column in r["columns"]
-        if column["name"] == shown[0]
-    ]
+    lines: dict[str, list[Judgement]] = {name: [] for name in shown}
+    for said in (*(r for r in earlier if r is not None), record):
+        for c in (c for c in said["columns"] if c["name"] in lines):
+            lines[c["name"]].append(Judgement(said["partition"], c["distance"], c["threshold"], c["drifted"]))
     return {
-        "distributions": distributions([p for p in judged.pairs if p.drift.name in shown], record["partition"]),
-        "trend": distance_over_time(
-            [key for key, _ in history],
-            [c["distance"] for _, c in history],
-            [c["threshold"] for _, c in history],
-            [c["drifted"] for _, c in history],
-            shown[0],
-        ),
+        "distributions": distributions([p for p in judged.pairs if p.drift.name in lines], record["partition"]),
+        "trend": distances_over_time(lines),
     }

@@ -173,8 +173,9 @@ def watchable(
     config, holdout = pipeline.config, manifest.rows(history, "holdout")
     told: dict[str, Any] = {"metric": config.metric, "alpha": pipeline.alpha, "threads": config.model.threads}
     return with_reference(
-        with_estimator(bundle, holdout, **told), learnt, holdout, history, declared=pipeline.features, **told
-    )
+        with_estimator(bundle, holdout, **told), learnt, holdout, history, declared=pipeline.features,
+        sampled=config.monitoring.drift.domain_classifier, **told,
+    )  # fmt: skip
 
 
 def entry_of(

@@ -6,8 +6,6 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ml_assets.config.monitoring import Monitoring
-
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -26,11 +24,9 @@ UNBUILT: dict[str, str] = {
 }
 
 
-def refuse_unbuilt(config: BaseModel, monitoring: Monitoring) -> None:
-    """Raise a ValueError naming every section, and every key of `monitoring`, that is set and not built yet."""
+def refuse_unbuilt(config: BaseModel) -> None:
+    """Raise a ValueError naming every section that is set and not built yet."""
     found = {s: told for s, told in UNBUILT.items() if getattr(config, s) is not None}
-    if monitoring.drift.domain_classifier:
-        found["monitoring.drift.domain_classifier"] = "a classifier that tells partitions apart"
     if found:
         listed = "; ".join(f"{s} ({told})" for s, told in found.items())
         raise ValueError(

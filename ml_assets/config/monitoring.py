@@ -36,7 +36,7 @@ class Drift(BaseModel):
     domain_classifier: bool = Field(
         default=False,
         description="Whether a classifier that tells the partition from the reference is fitted too: it sees drift of "
-        "several features together, and costs a training.",
+        "several features together. It takes half of the false-alarm rate, and bundles keep some rows for it.",
     )
 
     def policy(self) -> "DriftPolicy":
@@ -47,6 +47,7 @@ class Drift(BaseModel):
             false_alarm_rate=self.false_alarm_rate,
             false_discovery_rate=self.false_discovery_rate,
             min_rows=self.min_rows,
+            domain_classifier=self.domain_classifier,
         )
 
 

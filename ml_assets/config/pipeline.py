@@ -115,7 +115,7 @@ class PipelineConfig(BaseModel):
 
     @model_validator(mode="after")
     def _only_what_is_built(self) -> "PipelineConfig":
-        refuse_unbuilt(self, self.monitoring)
+        refuse_unbuilt(self)
         self._require_one_way_to_say_it()
         needed = self.model.validation + self.evaluation.holdout + 2 * self.evaluation.embargo
         if needed >= self.model.window:

@@ -29,6 +29,7 @@ from ml_assets.core.models.spec import ModelSpec
 from ml_assets.core.tasks import Task
 
 if TYPE_CHECKING:
+    from ml_assets.core.drift.joint_reference import JointReference
     from ml_assets.core.drift.reference import Reference
 
 FORMAT = 2
@@ -108,10 +109,26 @@ class Bundle:
         told = self.facts.get("reference")
         return None if told is None else Reference.from_json(told)
 
-    def compared_with(self, profile: Profile, reference: "Reference") -> Self:
-        """The same model with the profile that drift is distance from."""
+    @cached_property
+    def joint_reference(self) -> "JointReference | None":
+        """Rows of what it was trained on, for the domain classifier; None where that option was off.
+
+        Raises:
+            ProfileError: they are of another format, or damaged.
+        """
+        from ml_assets.core.drift.joint_reference import FILE as SAMPLE
+        from ml_assets.core.drift.joint_reference import JointReference
+
+        content = self.files.get(SAMPLE)
+        return None if content is None else JointReference.from_bytes(content)
+
+    def compared_with(self, profile: Profile, reference: "Reference", joint: "JointReference | None" = None) -> Self:
+        """The same model with the profile that drift is distance from, and with rows for the domain classifier."""
+        from ml_assets.core.drift.joint_reference import FILE as SAMPLE
+
         facts = {**self.facts, "reference": reference.to_json()}
-        return type(self)(facts, {**self.files, FILE: profile.to_bytes()})
+        files = {**self.files, FILE: profile.to_bytes(), **({} if joint is None else {SAMPLE: joint.to_bytes()})}
+        return type(self)(facts, files)
 
     @property
     def task(self) -> Task:

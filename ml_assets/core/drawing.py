@@ -41,13 +41,27 @@ def sheets(title: str, count: int, height: float = 3.6) -> "tuple[Figure, Any]":
     return figure, axes
 
 
-def panels(title: str, count: int, across: int, height: float = 1.9) -> "tuple[Figure, list[Any]]":
-    """A figure with small axes in rows of `across`; height of a row in inches."""
+def panels(
+    title: str, count: int, across: int, height: float = 1.9, *, legend: bool = False
+) -> "tuple[Figure, list[Any]]":
+    """A figure with small axes in rows of `across`.
+
+    Args:
+        title: of all.
+        count: how many.
+        across: in a row.
+        height: of a row, in inches.
+        legend: whether there is to be room for a legend outside of them. Margins are found then, which takes as long
+            as to draw.
+    """
     from matplotlib.figure import Figure
 
     down = max(-(-count // across), 1)
-    figure = Figure(figsize=(7.2, 0.7 + height * down), dpi=DPI, layout="constrained")
+    tall = 0.7 + height * down
+    figure = Figure(figsize=(7.2, tall), dpi=DPI, layout="constrained" if legend else None)
     every = list(figure.subplots(down, across, squeeze=False).ravel())
+    if not legend:
+        figure.subplots_adjust(left=0.09, right=0.99, top=1 - 0.75 / tall, bottom=0.45 / tall, wspace=0.25, hspace=0.75)
     figure.suptitle(as_text(title), fontsize=11)
     for i, one in enumerate(every):
         one.spines[["top", "right"]].set_visible(False)

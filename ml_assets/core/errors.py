@@ -9,6 +9,7 @@ and the cure, and collects all mismatches before it is raised.
     │   ├── SourceSchemaError    a column is missing or has another type
     │   └── SourceEmpty          zero rows
     ├── PartitionMissing         a stored partition that is asked for is not there
+    ├── StorageError             a file can't be written: no space, quota used up, read-only, not allowed
     ├── ContractError            a frame does not fit its table's contract as a whole
     ├── TrainingError            nothing can be learnt from this training set
     ├── BundleError              a model bundle is missing, damaged or of another format
@@ -79,6 +80,10 @@ class PartitionMissing(MLAssetsError, FileNotFoundError):
             expected="a stored partition",
             cure="materialize that partition first (in the UI: Materialize, and choose it)",
         )
+
+
+class StorageError(MLAssetsError, OSError):
+    """A file can't be written where it belongs; what was there before is as it was."""
 
 
 class ContractError(MLAssetsError):

@@ -23,7 +23,7 @@ from ml_assets.core.models.spec import ModelSpec
 from ml_assets.core.recency import Recency
 from ml_assets.core.soundness import require_sound
 from ml_assets.core.split import PARTITION, PARTS
-from ml_assets.core.target_encoding import Declared
+from ml_assets.core.target_encoding import Declared, declared_json
 from ml_assets.core.time_split import TimeSplit
 from ml_assets.core.trials import Settled
 
@@ -49,6 +49,17 @@ class Recipe:
     seed: int
     threads: int
     tuned: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON, all that the model depends on beside the rows."""
+        return {
+            "spec": self.spec.to_json(),
+            "recency": self.recency.to_json(),
+            "features": [declared_json(f) for f in self.features],
+            "length_seconds": self.length.total_seconds(),
+            "seed": self.seed,
+            "tuned": self.tuned,
+        }
 
     @property
     def learns_all(self) -> bool:

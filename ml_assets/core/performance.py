@@ -138,10 +138,10 @@ def measure_rows(
     """As `measure`, of what `scored_rows` gave."""
     if both.is_empty():
         return Performance(0, 0, {}, {}, None)
-    told = {"task": task, "metric": metric, "alpha": alpha, "costs": costs}
+    told: dict[str, Any] = {"task": task, "metric": metric, "alpha": alpha, "costs": costs}
     mature = both.filter(is_mature(known_by))
     by_bundle = {
-        bundle: _of_bundle(both.filter(pl.col(VERSION) == bundle), known_by, seed, **told)
+        bundle: error_of(both.filter(pl.col(VERSION) == bundle), known_by, seed, **told)
         for bundle in both[VERSION].value_counts().sort("count", VERSION, descending=[True, False])[VERSION]
     }
     metrics: dict[str, dict[str, float]] = {}
@@ -197,12 +197,27 @@ def _measures(mature: pl.DataFrame, column: str, **told: Any) -> dict[str, Measu
     return measures_of(told["task"], label, prediction, alpha=told["alpha"], costs=told["costs"])
 
 
-def _of_bundle(rows: pl.DataFrame, known_by: datetime, seed: int, **told: Any) -> OfBundle:
+def error_of(
+    rows: pl.DataFrame,
+    known_by: datetime,
+    seed: int,
+    *,
+    task: Task,
+    metric: str,
+    alpha: float | None = None,
+    costs: Costs | None = None,
+) -> OfBundle:
+    """The realised error of the champion that scored some rows.
+
+    Args:
+        rows: `prediction`, `label`, `label_known_at`.
+        known_by, seed, task, metric, alpha, costs: see `measure`.
+    """
     mature = rows.filter(is_mature(known_by))
     if mature.is_empty():
         return OfBundle(rows.height, 0, {}, None)
-    measures = _measures(mature, CONTENDERS[CHAMPION], **told)
-    deciding = measures[told["metric"]]
+    measures = _measures(mature, CONTENDERS[CHAMPION], task=task, alpha=alpha, costs=costs)
+    deciding = measures[metric]
     drawn = Resamples(mature.height, seed).values(deciding)
     return OfBundle(
         rows=rows.height,

@@ -8,16 +8,15 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from math import isfinite
-from typing import Any, Self
-
-import numpy as np
-import numpy.typing as npt
-import polars as pl
+from typing import TYPE_CHECKING, Any, Self
 
 from ml_assets.core.errors import ConfigError
-from ml_assets.core.features import EVENT_AT
 
-Floats = npt.NDArray[np.float64]
+if TYPE_CHECKING:
+    # A pipeline's YAML is checked with it, before anything is computed.
+    import polars as pl
+
+    from ml_assets.core.encoding import Floats
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class Recency:
                 cure="correct model.window, or window and half_life of tuning.space",
             )
 
-    def learnt(self, frame: pl.DataFrame, *, until: datetime, length: timedelta) -> pl.DataFrame:
+    def learnt(self, frame: "pl.DataFrame", *, until: datetime, length: timedelta) -> "pl.DataFrame":
         """The rows that are not older than the window, in their order.
 
         Args:
@@ -57,12 +56,20 @@ class Recency:
             until: the instant that ages are counted from.
             length: of one partition.
         """
+        import polars as pl
+
+        from ml_assets.core.features import EVENT_AT
+
         if self.window is None:
             return frame
         return frame.filter(pl.col(EVENT_AT) >= until - self.window * length)
 
-    def weights(self, frame: pl.DataFrame, *, until: datetime, length: timedelta) -> Floats | None:
+    def weights(self, frame: "pl.DataFrame", *, until: datetime, length: timedelta) -> "Floats | None":
         """How much each row counts, 1 for a row of age 0, float64 `[rows]`; None where all count the same."""
+        import numpy as np
+
+        from ml_assets.core.features import EVENT_AT
+
         if self.half_life is None:
             return None
         partition = length / timedelta(microseconds=1)
@@ -77,6 +84,8 @@ class Recency:
         >>> Recency(12, None).effective(12), round(Recency(12, 2.0).effective(12), 2)
         (12.0, 2.84)
         """
+        import numpy as np
+
         kept = float(min(window, self.window or window))
         if self.half_life is None:
             return kept

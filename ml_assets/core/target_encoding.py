@@ -7,7 +7,7 @@ of the matrix that LightGBM reads is in `encoding`.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -64,6 +64,13 @@ class TargetEncoding:
     description: str = field(kw_only=True, default="")
     kind: Kind = field(init=False, default="number")
     unit: str | None = field(init=False, default=None)
+
+
+def declared_json(declared: Declared) -> dict[str, Any]:
+    """What a model's input depends on beside the columns of the features table, as JSON."""
+    if isinstance(declared, TargetEncoding):
+        return {**asdict(declared), "of": list(declared.of), "description": None}
+    return {"name": declared.name, "kind": declared.kind}
 
 
 def divided(declared: Sequence[Declared]) -> tuple[list[Declared], list[TargetEncoding]]:

@@ -21,7 +21,7 @@ from ml_assets.core.pruning import Curves, Pruning, kept
 from ml_assets.core.recency import Recency
 from ml_assets.core.search_range import Value
 from ml_assets.core.search_space import SearchSpace
-from ml_assets.core.target_encoding import Declared, TargetEncoding
+from ml_assets.core.target_encoding import Declared, declared_json
 from ml_assets.core.tasks import Task
 from ml_assets.core.trials import FoldScore, TrialState, mean_loss
 
@@ -60,7 +60,7 @@ class TuningPlan:
         return {
             "folds": len(self.folds),
             "space": self.space.to_json(),
-            "features": [_told(f) for f in self.features],
+            "features": [declared_json(f) for f in self.features],
             "task": self.task,
             "classes": self.classes,
             "metric": self.metric,
@@ -205,13 +205,6 @@ class TrialScorer:
 
 def _rate(params: ModelParams) -> float:
     return 1.0 if params.boosting == "rf" else params.learning_rate
-
-
-def _told(feature: Declared) -> dict[str, Any]:
-    """What a model's input depends on beside the columns of the features table."""
-    if isinstance(feature, TargetEncoding):
-        return {**asdict(feature), "of": list(feature.of), "description": None}
-    return {"name": feature.name, "kind": feature.kind}
 
 
 class _GivenUpError(Exception):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_assets.core.bundle import FORMAT, MANIFEST, Bundle, require_names
 from ml_assets.core.errors import BundleError
-from ml_assets.resources.durable import flush, flush_folder
+from ml_assets.resources.durable import flush, flush_folder, writing
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -30,6 +30,9 @@ def save(bundle: Bundle, root: Path) -> Path:
 
     It becomes visible by one rename, after everything is on disk: a process killed in the middle leaves a
     hidden folder that nobody takes for a bundle, and that is removed when a day has passed.
+
+    Raises:
+        StorageError: the disk is full, or may not be written to.
     """
     folder = root / bundle.sha256
     if folder.is_dir():
@@ -39,6 +42,14 @@ def save(bundle: Bundle, root: Path) -> Path:
             folder.rename(Path(tempfile.mkdtemp(prefix=f".damaged-{bundle.sha256[:12]}-", dir=root)) / bundle.sha256)
         else:
             return folder
+    files = {**bundle.files, MANIFEST: bundle.manifest}
+    with writing(folder, sum(map(len, files.values()))):
+        _write(files, folder)
+    return folder
+
+
+def _write(files: Mapping[str, bytes], folder: Path) -> None:
+    root = folder.parent
     root.mkdir(parents=True, exist_ok=True)
     for left in root.glob(f"{_PART}*"):
         # Another process may be saving, and rename its own meanwhile.
@@ -47,7 +58,7 @@ def save(bundle: Bundle, root: Path) -> Path:
                 shutil.rmtree(left, ignore_errors=True)
     scratch = Path(tempfile.mkdtemp(prefix=_PART, dir=root))
     try:
-        for name, content in {**bundle.files, MANIFEST: bundle.manifest}.items():
+        for name, content in files.items():
             (scratch / name).write_bytes(content)
             flush(scratch / name)
         flush_folder(scratch)
@@ -61,7 +72,6 @@ def save(bundle: Bundle, root: Path) -> Path:
         flush_folder(root)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    return folder
 
 
 def load(root: "Path | UPath", sha256: str) -> Bundle:

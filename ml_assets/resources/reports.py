@@ -5,6 +5,8 @@ from pathlib import Path
 
 import dagster as dg
 
+from ml_assets.resources.durable import writing
+
 PREVIEW_BYTES = 60_000
 
 
@@ -14,14 +16,23 @@ class Reports(dg.ConfigurableResource):  # type: ignore[type-arg]
     root: str
 
     def page(self, owner: str, name: str, content: bytes) -> str:
-        """Write `root/<owner>/<name>`, whole or not at all; returns where it is."""
+        """Write `root/<owner>/<name>`, whole or not at all; returns where it is.
+
+        Raises:
+            StorageError: the disk is full, or may not be written to.
+        """
         from upath import UPath
 
         path = UPath(self.root) / owner / name
-        path.parent.mkdir(parents=True, exist_ok=True)
         scratch = path.with_name(f".{path.name}.part")
-        scratch.write_bytes(content)
-        scratch.replace(path) if isinstance(path, Path) else scratch.rename(path)
+        with writing(Path(str(path)), len(content)):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                scratch.write_bytes(content)
+                scratch.replace(path) if isinstance(path, Path) else scratch.rename(path)
+            except BaseException:
+                scratch.unlink(missing_ok=True)
+                raise
         return str(path)
 
     def picture(self, key: dg.AssetKey, partition: str, name: str, png: bytes) -> dict[str, dg.MetadataValue]:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, cast
 import dagster as dg
 
 from ml_assets.core.errors import PartitionMissing
-from ml_assets.resources.durable import flush, flush_folder
+from ml_assets.resources.durable import flush, flush_folder, writing
 
 if TYPE_CHECKING:
     import polars as pl
@@ -109,15 +109,20 @@ class Store(dg.ConfigurableResource):  # type: ignore[type-arg]
         """A path for a file that is being written; gone afterwards unless it was moved away.
 
         On a local store it is beside the data, so that moving is a rename. What killed processes left is removed.
+
+        Raises:
+            StorageError: the disk is full, or may not be written to.
         """
         folder = Path(tempfile.gettempdir()) / "ml_assets" if is_remote(self.base) else Path(self.root) / ".staging"
-        folder.mkdir(parents=True, exist_ok=True)
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
         for old in folder.iterdir():
             if time.time() - old.stat().st_mtime > ABANDONED_AFTER_SECONDS:
                 old.unlink(missing_ok=True)
         path = folder / f"{uuid.uuid4().hex}.parquet"
         try:
-            yield path
+            with writing(path):
+                yield path
         except BaseException:
             path.unlink(missing_ok=True)
             raise
@@ -193,25 +198,42 @@ def _fetched() -> tempfile.TemporaryDirectory[str]:
 
 
 def publish(path: Path, target: "UPath") -> None:
-    """Move a complete local file to its place, so that readers see the old one or the new one, never a part."""
-    target.parent.mkdir(parents=True, exist_ok=True)
+    """Move a complete local file to its place, so that readers see the old one or the new one, never a part.
+
+    Raises:
+        StorageError: the disk is full, or may not be written to.
+    """
     if is_remote(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
         target.fs.put_file(str(path), target.path)
         path.unlink()
         return
-    flush(path)
-    path.replace(str(target))
-    flush_folder(Path(str(target.parent)))
+    local = Path(str(target))
+    with writing(local, path.stat().st_size):
+        local.parent.mkdir(parents=True, exist_ok=True)
+        flush(path)
+        path.replace(local)
+        flush_folder(local.parent)
 
 
 def write_whole(path: "UPath", content: bytes) -> None:
-    """Write a small file so that readers see all of it or none."""
+    """Write a small file so that readers see all of it or none.
+
+    Raises:
+        StorageError: the disk is full, or may not be written to.
+    """
     if is_remote(path):
         path.write_bytes(content)
         return
-    scratch = Path(str(path)).with_name(f".{path.name}.{uuid.uuid4().hex}")
-    scratch.write_bytes(content)
-    publish(scratch, path)
+    local = Path(str(path))
+    scratch = local.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    with writing(local, len(content)):
+        try:
+            scratch.write_bytes(content)
+            publish(scratch, path)
+        except BaseException:
+            scratch.unlink(missing_ok=True)
+            raise
 
 
 class ParquetIOManager(dg.UPathIOManager):

@@ -8,10 +8,11 @@ import pytest
 
 from ml_assets.assets.drift import NOT_DRIFTED, not_drifted
 from ml_assets.core.bundle import Bundle
+from ml_assets.core.drift.joint_reference import FILE as SAMPLE
 from ml_assets.core.drift.policy import DriftPolicy
 from ml_assets.core.drift.profile import FILE
 from ml_assets.core.drift.reference import LABELLED, PREDICTED
-from ml_assets.core.drift.watched import NOT_SCORED, DriftWatch
+from ml_assets.core.drift.watched import NO_SAMPLE, NOT_SCORED, DriftWatch
 from ml_assets.core.scoring import no_scores
 from ml_assets.resources.materializations import latest
 from ml_assets.resources.models import Models
@@ -157,3 +158,49 @@ def test_every_knob_changes_a_report_and_labels_count_only_when_nearly_all_are_k
     assert (told(150)["verdict"], told(150, min_rows=100)["verdict"] == "not_enough_rows") == ("not_enough_rows", False)
     named = [{c["name"] for c in one["columns"]} for one in (told(known_by=window.start), usual)]
     assert named[1] - named[0] == {LABELLED}
+
+
+CLASSIFIER = {"drift": {"domain_classifier": True}}
+
+
+@pytest.mark.slow
+def test_a_classifier_sees_columns_that_changed_only_together_and_needs_rows_in_the_bundle(world, tmp_path):
+    model = {"window": 6, "threads": 1, "params": {"trees": 30}}
+    replay = world.replay("2018-07", pipeline=world.changed(world.pipeline, monitoring=CLASSIFIER, model=model))
+    list(replay.steps())
+    told, bundle = record(replay, "2018-07"), replay.definitions.resources["models"].load
+    joint = told["domain_classifier"]
+    assert (told["verdict"], joint["drifted"], joint["threshold"]) == ("stable", False, 0.005)
+    assert told["policy"]["domain_classifier"] is True
+    assert told["p"] == min(1.0, 2 * min(joint["columns_p"], joint["p"]))
+    assert joint["words"] in told["words"]
+    assert latest(world.instance, KEY)["2018-07"].metadata["domain_classifier"]["auc"] == joint["auc"]
+    champion = bundle(told["champion"])
+    assert SAMPLE in champion.files
+    assert joint["left_out"] == champion.joint_reference.left_out
+    assert "pickup_month" in joint["left_out"]
+
+    features, predictions = inputs(replay, "2018-07")
+    now = features.collect()
+    shuffled = now.with_columns(pl.col("pickup_minute_of_day").shuffle(seed=1)).lazy()
+    known_by = replay.pipeline.table.window("2018-07").end
+
+    def judged(features, predictions=predictions, models=bundle, **bounds):
+        return DriftWatch(models, DriftPolicy(**bounds)).judge(features, predictions, "2018-07", known_by).record
+
+    found = judged(shuffled, domain_classifier=True)
+    assert (found["verdict"], found["drivers"]) == ("drifted", [])
+    assert "pickup_minute_of_day" in found["domain_classifier"]["telling"]
+    assert "drifted in how columns go together, most of all " in found["words"]
+    assert not_drifted(KEY, found).passed is False
+    assert (judged(shuffled)["verdict"], judged(shuffled)["domain_classifier"]) == ("stable", None)
+    few = judged(now.head(60).lazy(), predictions.head(60), domain_classifier=True)
+    assert (few["verdict"], few["domain_classifier"]["auc"]) == ("not_enough_rows", None)
+
+    models = Models(root=str(tmp_path / "old"))
+    old = models.save(Bundle(champion.facts, {n: c for n, c in champion.files.items() if n != SAMPLE}))
+    scored = predictions.with_columns(model_version=pl.lit(old))
+    without = judged(shuffled, scored, models.load, domain_classifier=True)
+    assert (without["verdict"], without["domain_classifier"]["drifted"]) == ("stable", None)
+    assert NO_SAMPLE in without["words"]
+    assert without["p"] == judged(shuffled, scored, models.load)["p"], "the columns have the whole rate"

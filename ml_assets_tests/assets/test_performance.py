@@ -26,8 +26,12 @@ def late_world(world):
     file = world.project.folder / "schema.py"
     text = file.read_text().replace("\n    class Config:\n", REPORTED, 1)
     file.write_text(text.replace("from datetime import datetime", "from datetime import datetime, timedelta"))
-    return world.changed(world.pipeline, label={"column": "trip_minutes", "known_at": "reported_at"},
-                         evaluation={"min_labels": 100, "non_inferiority": 0.5})  # fmt: skip
+    return world.changed(
+        world.pipeline,
+        label={"column": "trip_minutes", "known_at": "reported_at"},
+        evaluation={"min_labels": 100, "non_inferiority": 0.5},
+        retraining={**world.pipeline["attributes"]["retraining"], "min_labelled": 0.4},
+    )
 
 
 def record(replay, partition):

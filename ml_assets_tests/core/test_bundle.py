@@ -11,12 +11,13 @@ import pytest
 
 from ml_assets.core.assignment import PartCounts
 from ml_assets.core.bundle import FORMAT, GOLDEN_ROWS, Bundle, require_names
+from ml_assets.core.drift.joint_reference import FILE as SAMPLE
 from ml_assets.core.drift.profile import FILE as PROFILE
 from ml_assets.core.drift.reference import with_reference
 from ml_assets.core.encoding import encode
 from ml_assets.core.errors import BundleError, ScoringError
 from ml_assets.core.estimators import with_estimator
-from ml_assets.core.features import Feature
+from ml_assets.core.features import ROW_NUMBER, Feature
 from ml_assets.core.manifest import Manifest
 from ml_assets.core.models.kinds import fit_model
 from ml_assets.core.models.spec import ModelSpec
@@ -138,6 +139,21 @@ def test_a_profile_is_part_of_it_on_any_number_of_threads_and_changes_no_score(b
     assert read.profile.total_rows == TRAIN.height
     assert read.reference == one.reference
     assert set(read.reference.weights) == set(NAMES)
+
+
+def test_rows_for_the_domain_classifier_are_part_of_its_hash_where_they_are_asked_for(bundle):
+    rows = TRAIN.with_columns(pl.lit("2018-03").alias(PARTITION), event_at=datetime(2018, 3, 1)).with_row_index(
+        ROW_NUMBER
+    )
+    told = {"declared": FEATURES, "metric": "mae", "alpha": None}
+    without, one, two = (
+        with_reference(bundle, rows, rides(200, 3), {"2018-03": rows.lazy()}, **told, threads=n, sampled=sampled)
+        for n, sampled in ((1, False), (1, True), (2, True))
+    )
+    assert one.sha256 == two.sha256 != without.sha256
+    assert set(one.files) - set(without.files) == {SAMPLE}
+    assert (without.joint_reference, one.joint_reference.to_bytes()) == (None, one.files[SAMPLE])
+    assert one.joint_reference.sample.rows.height == TRAIN.height
 
 
 def test_how_many_rows_get_a_label_at_all(bundle):

@@ -44,7 +44,8 @@ def test_the_ledger_keeps_what_the_summary_needs(judged, record):
     [event] = judged.desk.events()
     assert {name: value for name, value in event.facts.items() if name != "at"} == {
         "bundle": record["bundle"], "as_of": "2018-06", "scores_from": "2018-07-01T00:00:00", "verdict": "promote",
-        "record": record["sha256"], "reason": "a test", "reasons": record["reasons"], "labels_missing": None,
+        "record": record["sha256"], "reason": "a test", "cause": None, "reasons": record["reasons"],
+        "labels_missing": None,
         "rows_trained": 90_000, "holdout_metric": 2.744, "holdout_metric_naive": 7.0,
             "promised": {"metric": "mae", "estimate": 2.744, "low": None, "high": None},
     }  # fmt: skip

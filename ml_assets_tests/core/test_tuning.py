@@ -223,7 +223,8 @@ def test_the_warm_start_is_tried_first():
     assert found.trials[1].params == {k: v for k, v in good.items() if k != "unknown"}
     assert found.trials[2].params == {"window": 4, "half_life": 1, "leaves": 31, "learning_rate": 0.3}
     assert found.warm_start == [dict(t.params) for t in found.ranked]
-    assert found.facts() == {"study": "study", "trials": 5, "best": found.warm_start}
+    settled = {"params": found.params.to_json(), "recency": found.recency.to_json()}
+    assert found.facts() == {"study": "study", "trials": 5, "best": found.warm_start, **settled}
 
 
 @pytest.mark.parametrize(

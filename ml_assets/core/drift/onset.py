@@ -6,11 +6,13 @@ After an abrupt change the rows before it say nothing of what follows, so that a
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal, Self
 
 import numpy as np
 
 from ml_assets.core.drift.bins import Floats
+from ml_assets.core.drift.verdict import Verdict
 
 Onset = Literal["none", "abrupt", "gradual", "unknown"]
 
@@ -33,7 +35,7 @@ class Judged:
     """
 
     partition: str
-    verdict: str
+    verdict: Verdict
     magnitude: float | None
 
     @classmethod
@@ -67,6 +69,23 @@ def onset(reports: Sequence[Judged]) -> Onset:
     step = min(_around_mean(magnitudes[:i]) + _around_mean(magnitudes[i:]) for i in range(1, magnitudes.size))
     seen = magnitudes[-1] >= LEAST_MAGNITUDE
     return "abrupt" if seen and step <= _around_slope(magnitudes) else "gradual"
+
+
+def began_with_newest(reports: Sequence[Judged]) -> bool:
+    """Whether drift came at once, and with the newest report rather than with one before it.
+
+    Args:
+        reports: as of `onset`.
+
+    >>> calm = [Judged(f"2019-{i:02d}", "stable", 0.6) for i in range(1, 6)]
+    >>> june, july = Judged("2019-06", "drifted", 4.0), Judged("2019-07", "drifted", 4.1)
+    >>> began_with_newest([*calm, june]), began_with_newest([*calm, june, july])
+    (True, False)
+    """
+    if onset(reports) != "abrupt":
+        return False
+    rises = [b - a for a, b in pairwise(r.magnitude for r in reports if r.magnitude is not None)]
+    return bool(rises) and rises[-1] == max(rises)
 
 
 def _around_mean(values: Floats) -> float:

@@ -3,13 +3,13 @@
 What is pictured is computed in `profile` and `verdict`; paper and ink are in `drawing`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from ml_assets.core.drawing import ACCENT, COLORS, apart, as_text, panels, png, sheet, shortened
+from ml_assets.core.drawing import ACCENT, COLORS, apart, as_text, panels, png, shortened
 from ml_assets.core.drift.bins import Floats
 from ml_assets.core.drift.column import ColumnDrift
 from ml_assets.core.drift.counts import ColumnCounts
@@ -19,6 +19,7 @@ MOST_PANELS = 18
 """Columns in one picture, the most important ones."""
 BARS = 30
 MOST_TICKED = 12
+MOST_DATED = 3
 _EDGE_SHARE = 0.005
 _SHOWN_LETTERS = 9
 NOW, NOW_DRIFTED, REFERENCE = "#56B4E9", ACCENT, "#333333"
@@ -54,34 +55,49 @@ def distributions(pairs: Sequence[Pair], partition: str) -> bytes:
     return png(figure)
 
 
-def distance_over_time(
-    partitions: Sequence[str],
-    distances: Sequence[float],
-    thresholds: Sequence[float],
-    drifted: Sequence[bool],
-    name: str,
-) -> bytes:
-    """Jensen-Shannon distance of a column from the reference, partition by partition, beside its threshold.
+@dataclass(frozen=True)
+class Judgement:
+    """One column in one report.
 
     Args:
-        partitions: keys, in the order of time.
-        distances: of each.
-        thresholds: of each; they differ with the rows, and with the champion.
-        drifted: whether the column had drifted then.
-        name: of the column.
+        partition: key of what was judged.
+        distance: Jensen-Shannon distance from the reference, 0 to 1.
+        threshold: its threshold then; it differs with the rows, and with the champion.
+        drifted: whether the column had drifted.
     """
-    figure, axes = sheet(f"{shortened(name)}: distance from what the champion was trained on")
-    at = np.arange(len(partitions))
-    axes.plot(at, distances, color=COLORS["champion"], marker="o", markersize=3, label="distance")
-    axes.step(at, thresholds, where="mid", color=COLORS["naive"], linestyle="--", linewidth=1, label="threshold")
-    marked = [i for i, one in enumerate(drifted) if one]
-    axes.plot(marked, [distances[i] for i in marked], "o", color=ACCENT, markersize=7, label="drifted")
-    step = max(1, len(partitions) // MOST_TICKED)
-    axes.set_xticks(list(at)[::step], list(partitions)[::step], rotation=45, ha="right")
-    axes.set(ylabel="Jensen-Shannon distance, 0 to 1")
-    axes.set_ylim(0, 1.1 * max([0.01, *distances, *thresholds]))
-    figure.legend(loc="outside lower center", ncols=3, frameon=False)
+
+    partition: str
+    distance: float
+    threshold: float
+    drifted: bool
+
+
+def distances_over_time(columns: Mapping[str, Sequence[Judgement]]) -> bytes:
+    """Jensen-Shannon distance of each column from the reference, partition by partition, beside its threshold.
+
+    Args:
+        columns: name -> what reports said of it, in the order of time; at most `MOST_PANELS` are shown.
+    """
+    shown = dict(list(columns.items())[:MOST_PANELS])
+    across = min(ACROSS, max(len(shown), 1))
+    figure, every = panels("distance from what the champion was trained on, and threshold (dashed)", len(shown), across)
+    for axes, (name, line) in zip(every, shown.items(), strict=True):
+        _trend(axes, name, line)
+    figure.supylabel("Jensen-Shannon distance, 0 to 1", fontsize=9)
     return png(figure)
+
+
+def _trend(axes: Any, name: str, line: Sequence[Judgement]) -> None:
+    at, distances = np.arange(len(line)), [j.distance for j in line]
+    axes.plot(at, distances, color=COLORS["champion"], marker="o", markersize=2, linewidth=1)
+    axes.step(at, [j.threshold for j in line], where="mid", color=REFERENCE, linestyle="--", linewidth=0.8)
+    marked = [i for i, j in enumerate(line) if j.drifted]
+    axes.plot(marked, [distances[i] for i in marked], "o", color=ACCENT, markersize=4)
+    step = max(1, -(-len(line) // MOST_DATED))
+    axes.set_xticks(at[::step], [j.partition for j in line][::step])
+    axes.set_ylim(0, 1.1 * max([0.01, *distances, *(j.threshold for j in line)]))
+    drifted = bool(line) and line[-1].drifted
+    axes.set_title(shortened(name), fontsize=7.2, color=ACCENT if drifted else "black", loc="left")
 
 
 def _panel(axes: Any, pair: Pair) -> None:

@@ -19,6 +19,7 @@ class DriftPolicy:
             its values do.
         prediction_weight: share of the verdict that the champion's predictions have; features share the rest by
             importance. Labels have none: they come late, and what they say of the champion is measured as its error.
+        domain_classifier: whether a classifier is asked, too, and half of the false-alarm rate is its; `both_tests`.
 
     Raises:
         ConfigError: a bound is out of range; lists all.
@@ -29,6 +30,7 @@ class DriftPolicy:
     min_rows: int = 200
     min_importance: float = 0.5
     prediction_weight: float = 0.25
+    domain_classifier: bool = False
 
     def __post_init__(self) -> None:
         wrong = [

@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from ml_assets.core.drift.bins import Column, learn_bins
+from ml_assets.core.drift.joint_reference import joint_reference
 from ml_assets.core.drift.profile import Profile
 from ml_assets.core.drift.profiling import count_partition, side_by_side
 from ml_assets.core.features import EVENT_AT, LABEL
@@ -70,6 +71,7 @@ def with_reference(
     metric: str,
     alpha: float | None,
     threads: int,
+    sampled: bool = False,
 ) -> "Bundle":
     """The bundle with the profile of the time that it learnt from, partition by partition.
 
@@ -87,6 +89,7 @@ def with_reference(
         metric: the one that decides.
         alpha: the quantile that is predicted.
         threads: how many may be used; the profile does not depend on it.
+        sampled: whether some rows are kept, too, for the domain classifier.
     """
     left_out = {s.name: NO_VALUE for s in bundle.specs if learnt[s.name].drop_nulls().is_empty()}
     features = [Column(s.name, s.kind) for s in bundle.specs if s.name not in left_out]
@@ -110,7 +113,8 @@ def with_reference(
         parts.append(side_by_side(counted))
     profile = reduce(Profile.merged, parts).thinned(MOST_PARTITIONS)
     weights = _weights([c.name for c in features], bundle.facts["importances"], declared)
-    return bundle.compared_with(profile, Reference(weights, left_out))
+    joint = joint_reference(features, frames) if sampled else None
+    return bundle.compared_with(profile, Reference(weights, left_out), joint)
 
 
 def _scores(bundle: "Bundle", frames: Mapping[str, pl.LazyFrame], *, threads: int) -> pl.DataFrame:

@@ -15,10 +15,8 @@ from ml_assets.core.errors import ProfileError
 from ml_assets.core.features import DTYPES
 from ml_assets.core.stable_hash import mixed, salt
 
-FILE = "reference_sample.json"
-"""Its name in a bundle."""
-MOST_ROWS = 2000
-"""Some 170 of each month of a year; about 250 kB of JSON with 13 columns."""
+MOST_ROWS = 4000
+"""Some 330 of each month of a year; about 300 kB of JSON with 13 columns."""
 PARTITION, ORDER = "partition of the row", "order of the row"
 
 
@@ -35,6 +33,16 @@ class Sample:
     columns: tuple[Column, ...]
     most: int
     rows: pl.DataFrame
+
+    @classmethod
+    def empty(cls, columns: Sequence[Column]) -> Self:
+        """A sample of no rows."""
+        return cls(tuple(columns), MOST_ROWS, pl.DataFrame(schema=_schema(columns)))
+
+    def only(self, columns: Sequence[Column]) -> Self:
+        """The same rows with some of the columns."""
+        names = [*(c.name for c in columns), PARTITION, ORDER]
+        return type(self)(tuple(columns), self.most, self.rows.select(names))
 
     def merged(self, other: "Sample") -> "Sample":
         """The sample of the rows of both.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from ml_assets.core.drift.both_tests import Joint
 from ml_assets.core.drift.pictures import Pair
 from ml_assets.core.drift.policy import DriftPolicy
 from ml_assets.core.drift.profile import Profile
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from ml_assets.core.bundle import Bundle
 
 NOT_SCORED = "no row was scored: there was no champion to compare with, or the partition is empty"
+NO_SAMPLE = (
+    "the champion was trained before the option domain_classifier was on, and has no sample of its rows; train again"
+)
 MIN_COVERAGE = 0.9
 """Share of the labels to come that must be known: the first ones are seldom like the others."""
 
@@ -59,8 +63,9 @@ class DriftWatch:
         """Judge a partition by the champion that scored most of its rows.
 
         The record is `DriftReport.to_json`, with `champion` (SHA-256), its `as_of`, `drifted_features` (those that
-        made the verdict first), `words`, and `left_out`: columns that are not watched and why. Where nothing can be
-        compared the verdict is `not_enough_rows`, and `words` say what to do.
+        made the verdict first), `words`, `left_out`: columns that are not watched and why, and `domain_classifier`,
+        which is None unless the policy asks for it, or else `Joint.to_json`. Where nothing can be compared the
+        verdict is `not_enough_rows`, and `words` say what to do.
 
         Args:
             features: the partition's features table.
@@ -82,15 +87,30 @@ class DriftWatch:
             rows = int(scored["rows"].sum())
             return JudgedPartition(self._not_judged(partition, rows, _without_profile(bundle)) | told, ())
         current = self._counted(bundle, bundle.profile, features, predictions, partition, known_by)
-        report = judge(bundle.profile, current, bundle.reference.weights, self.policy)
+        joint = self._joint(bundle, current, features, partition) if self.policy.domain_classifier else None
+        told_by = self.policy if joint is None else joint.for_columns(self.policy)
+        alone = judge(bundle.profile, current, bundle.reference.weights, told_by)
+        report = alone if joint is None else joint.beside(alone, self.policy)
         drift = {c.name: c for c in report.columns}
         pairs = [Pair(bundle.profile.column(n), current.column(n), c) for n, c in drift.items()]
         record = report.to_json() | {
             "drifted_features": drifted_features(report),
-            "words": in_words(report),
+            "words": in_words(alone) if joint is None else f"{in_words(alone)}; {joint.words(self.policy)}",
             "left_out": dict(bundle.reference.left_out),
+            "domain_classifier": None if joint is None else joint.to_json(alone, self.policy),
         }
         return JudgedPartition(record | told, pairs)
+
+    def _joint(self, bundle: "Bundle", current: Profile, features: pl.LazyFrame, partition: str) -> Joint:
+        """What a classifier says of the partition; nothing where it is too small to be judged at all."""
+        reference = bundle.joint_reference
+        if reference is None:
+            return Joint(None, NO_SAMPLE, {})
+        if current.total_rows < self.policy.min_rows:
+            return Joint(None, "the partition has too few rows", reference.left_out)
+        found = reference.compare(features, partition)
+        shift, why_not = (None, found) if isinstance(found, str) else (found, "")
+        return Joint(shift, why_not, reference.left_out)
 
     def _counted(
         self,
@@ -119,7 +139,8 @@ class DriftWatch:
     def _not_judged(self, partition: str, rows: int, why: str) -> dict[str, Any]:
         report = DriftReport(partition, rows, "not_enough_rows", None, None, (), (), 0, 0.0, self.policy)
         return report.to_json() | {
-            "drifted_features": [], "words": why, "left_out": {}, "champion": None, "as_of": None,
+            "drifted_features": [], "words": why, "left_out": {}, "domain_classifier": None, "champion": None,
+            "as_of": None,
         }  # fmt: skip
 
 

@@ -1,21 +1,22 @@
 """Replays recorded history under a retraining policy: which model answered which partition, and how well.
 
 Policies are in `backtest_policies`, what their histories are worth in `backtest_report`. What trains, scores and
-judges is given, so that a replay can be tested with toy streams and run on real ones.
+judges is given, so that a replay can be tested with toy streams and run on real ones (`backtest_world`).
 """
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import cache
-from typing import Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
-from ml_assets.core.errors import EvidenceError
+from ml_assets.core.errors import EvidenceError, TrainingError
 from ml_assets.core.retraining.backtest_policies import Present, RetrainingPolicy
 from ml_assets.core.retraining.observed import Observed, Partition, Realised, Report, Tenure, Verdict
 from ml_assets.core.retraining.trainings import Outcome, Plan, Training
 
 Model = TypeVar("Model", bound=Hashable)
+Decided = Literal["promoted", "rejected", "undecided"]
 
 
 @dataclass(frozen=True)
@@ -27,26 +28,54 @@ class Judgement:
 
 
 @dataclass(frozen=True)
+class Measured:
+    """The realised error of a partition on the labels known by an instant.
+
+    Args:
+        value: in any unit; None where too few labels are known to judge.
+        bound: what it may be at most, likewise.
+        broken: whether it is beyond the bound.
+        rows: rows with a known label.
+        refresh_at: the first instant of event time as of which measuring again is worth it; None where it never is.
+    """
+
+    value: float | None
+    bound: float
+    broken: bool
+    rows: int
+    refresh_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Ruling:
+    """What is decided on a candidate, and why."""
+
+    outcome: Decided
+    words: str = ""
+
+
+@dataclass(frozen=True)
 class World(Generic[Model]):
-    """What a replay asks of the world outside.
+    """What a replay asks of the world outside. Instants are ends of partitions, naive, in event time.
 
     Args:
         train: as-of partition and plan -> model; it sees no row later, and no label immature by that partition's end.
-        score: model and partition -> mean loss of its rows, lower is better, and their number.
+            A TrainingError is a training that failed.
+        score: model and partition -> mean loss of its rows with a label, lower is better, and their number.
         judge: model and partition -> drift report against what the model was trained on.
-        bound: model -> mean loss beyond which its realised error breaks its bound; None: it has none.
-        promotes: live model, candidate and as-of partition -> whether the candidate is released; None: all are.
-        cost: plan -> what its training costs, say in seconds; None: 1 each.
-        label_delay: time from a partition's end until its labels are known.
+        measure: model, partition and instant -> its realised error by then; None: errors are not looked at.
+        decide: live model, candidate and as-of partition -> whether the candidate is released; None: all are.
+        cost: model -> what its training cost; None: 1 each.
+        labelled: partition and instant -> rows whose label is known by then; None: all labels are known at once.
     """
 
     train: Callable[[str, Plan], Model]
     score: Callable[[Model, str], tuple[float, int]]
     judge: Callable[[Model, str], Judgement]
-    bound: Callable[[Model], float | None] = field(default=lambda _: None)
-    promotes: Callable[[Model, Model, str], bool] | None = None
-    cost: Callable[[Plan], float] | None = None
-    label_delay: timedelta = timedelta(0)
+    measure: Callable[[Model, str, datetime], Measured] | None = None
+    decide: Callable[[Model, Model, str], Ruling] | None = None
+    cost: Callable[[Model], float] | None = None
+    labelled: Callable[[str, datetime], int] | None = None
 
     def remembering(self) -> "World[Model]":
         """The same, asking for each model, score and report once however many policies want it."""
@@ -56,8 +85,9 @@ class World(Generic[Model]):
             train=lambda as_of, plan: trained(as_of, replace(plan, why="", since=None)),
             score=cache(self.score),
             judge=cache(self.judge),
-            bound=cache(self.bound),
-            promotes=None if self.promotes is None else cache(self.promotes),
+            measure=None if self.measure is None else cache(self.measure),
+            decide=None if self.decide is None else cache(self.decide),
+            labelled=None if self.labelled is None else cache(self.labelled),
         )
 
 
@@ -69,7 +99,7 @@ class Step:
         partition: its key.
         as_of: as-of partition of the model that answered it.
         loss: mean loss.
-        rows: number of rows.
+        rows: number of rows with a label.
         verdict: of the drift report.
     """
 
@@ -82,12 +112,25 @@ class Step:
 
 @dataclass(frozen=True)
 class Trained:
-    """One training of a replay: what, what came of it, why, and what it cost."""
+    """One training of a replay.
+
+    Args:
+        plan: what was trained.
+        outcome: what came of it.
+        reasons: why it was asked for.
+        cost: in the unit of the world; of one that failed 0.
+        words: why it was released or not.
+    """
 
     plan: Plan
     outcome: Outcome
     reasons: tuple[str, ...]
     cost: float
+    words: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON."""
+        return {**vars(self), "plan": self.plan.to_json(), "reasons": list(self.reasons)}
 
 
 @dataclass(frozen=True)
@@ -98,12 +141,21 @@ class History:
     steps: tuple[Step, ...]
     trainings: tuple[Trained, ...]
 
+    def to_json(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "policy": self.policy,
+            "steps": [vars(s) for s in self.steps],
+            "trainings": [t.to_json() for t in self.trainings],
+        }
+
 
 def replay(policy: RetrainingPolicy, partitions: Sequence[Partition], world: World[Model], initial: Plan) -> History:
     """Replay history under a policy, partition by partition.
 
     A partition is answered by the model that was live before it landed; then the policy is asked. It is shown what
-    has landed, the reports on it, and realised errors of partitions whose labels are known by then.
+    has landed, the reports on it, and realised errors on labels known by then; errors are measured again as in
+    production, when enough more labels are known.
 
     Args:
         policy: decides.
@@ -122,25 +174,14 @@ def replay(policy: RetrainingPolicy, partitions: Sequence[Partition], world: Wor
             cure="replay more partitions, or begin with an older model",
         )  # fmt: skip
     begin = keys.index(initial.as_of)
-    model, as_of = world.train(initial.as_of, initial), initial.as_of
-    tenures = [Tenure("m0", history[begin].window.end, history[begin].at)]
-    steps: list[Step] = []
-    reports: list[Report] = []
-    realised: list[Realised] = []
+    live = _Live(world, world.train(initial.as_of, initial), initial.as_of, history[begin])
     trainings: list[Training] = []
     trained: list[Trained] = []
     for position in range(begin + 1, len(history)):
-        partition, live = history[position], tenures[-1].bundle
-        loss, rows = world.score(model, partition.key)
-        judged, bound = world.judge(model, partition.key), world.bound(model)
-        steps.append(Step(partition.key, as_of, loss, rows, judged.verdict))
-        reports.append(Report(partition.key, partition.at, {}, live, judged.verdict, judged.abrupt))
-        if bound is not None:
-            known_at = partition.at + world.label_delay
-            realised.append(Realised(partition.key, known_at, {}, live, loss, bound, loss > bound, rows))
-        landed = [_as_of_now(p, partition.at, world.label_delay) for p in history[: position + 1]]
-        known = [r for r in realised if r.at <= partition.at]
-        present = Present(partition.at, Observed(landed, tuple(reports), known, tuple(tenures)), tuple(trainings))
+        partition = history[position]
+        live.answer(partition)
+        landed = [_as_of_now(p, partition, world) for p in history[: position + 1]]
+        present = Present(partition.at, live.observed(landed), tuple(trainings))
         decision = policy.decide(present)
         if decision.action != "retrain" or decision.plan is None:
             continue
@@ -150,22 +191,71 @@ def replay(policy: RetrainingPolicy, partitions: Sequence[Partition], world: Wor
                 f"policy {policy.name}", found=f"a training as of {plan.as_of} at the end of {partition.key}",
                 expected="an as-of partition that has landed", cure="correct the policy",
             )  # fmt: skip
-        candidate = world.train(plan.as_of, plan)
-        released = world.promotes is None or world.promotes(model, candidate, plan.as_of)
-        outcome: Outcome = "promoted" if released else "rejected"
         bundle = f"m{len(trainings) + 1}"
-        trainings.append(Training(plan.as_of, outcome, decision.evidence, plan, bundle))
-        trained.append(Trained(plan, outcome, decision.reasons, 1.0 if world.cost is None else world.cost(plan)))
-        if outcome == "promoted":
-            model, as_of = candidate, plan.as_of
-            tenures.append(Tenure(bundle, partition.window.end, partition.at))
-    return History(policy.name, tuple(steps), tuple(trained))
+        done = live.challenge(plan, decision.reasons, bundle, partition)
+        made = None if done.outcome == "failed" else bundle
+        trainings.append(Training(plan.as_of, done.outcome, decision.evidence, plan, made))
+        trained.append(done)
+    return History(policy.name, tuple(live.steps), tuple(trained))
+
+
+class _Live(Generic[Model]):
+    """The models that were live so far, and all that is known of their answers."""
+
+    def __init__(self, world: World[Model], model: Model, as_of: str, begin: Partition) -> None:
+        self.world, self.model, self.as_of = world, model, as_of
+        self.tenures = [Tenure("m0", begin.window.end, begin.at)]
+        self.steps: list[Step] = []
+        self.reports: list[Report] = []
+        self.realised: list[Realised] = []
+        self.waiting: dict[str, tuple[Model, str, datetime]] = {}
+
+    def answer(self, partition: Partition) -> None:
+        """Answer a partition that has just landed; then judge it, and measure what can be measured."""
+        world, name, now = self.world, self.tenures[-1].bundle, partition.window.end
+        loss, rows = world.score(self.model, partition.key)
+        judged = world.judge(self.model, partition.key)
+        self.steps.append(Step(partition.key, self.as_of, loss, rows, judged.verdict))
+        self.reports.append(Report(partition.key, partition.at, {}, name, judged.verdict, judged.abrupt))
+        self.waiting[partition.key] = (self.model, name, now)
+        for key, (model, bundle, due) in list(self.waiting.items()):
+            if world.measure is None or due > now:
+                continue
+            found = world.measure(model, key, now)
+            if found.value is not None:
+                self.realised.append(
+                    Realised(key, partition.at, {}, bundle, found.value, found.bound, found.broken, found.rows)
+                )
+            if found.refresh_at is None:
+                del self.waiting[key]
+            else:
+                self.waiting[key] = (model, bundle, found.refresh_at)
+
+    def observed(self, landed: Sequence[Partition]) -> Observed:
+        """What is known now."""
+        return Observed(landed, tuple(self.reports), tuple(self.realised), tuple(self.tenures))
+
+    def challenge(self, plan: Plan, reasons: tuple[str, ...], bundle: str, partition: Partition) -> Trained:
+        """Train a candidate, and release it if that is what is decided."""
+        world = self.world
+        try:
+            candidate = world.train(plan.as_of, plan)
+        except TrainingError as e:
+            # As in production: the run fails, and the champion stays.
+            return Trained(plan, "failed", reasons, 0.0, str(e))
+        ruling = Ruling("promoted") if world.decide is None else world.decide(self.model, candidate, plan.as_of)
+        if ruling.outcome == "promoted":
+            self.model, self.as_of = candidate, plan.as_of
+            self.tenures.append(Tenure(bundle, partition.window.end, partition.at))
+        cost = 1.0 if world.cost is None else world.cost(candidate)
+        return Trained(plan, ruling.outcome, reasons, cost, ruling.words)
 
 
 def _end(partition: Partition) -> datetime:
     return partition.window.end.replace(tzinfo=UTC)
 
 
-def _as_of_now(partition: Partition, now: datetime, label_delay: timedelta) -> Partition:
-    known = partition.at + label_delay <= now
-    return replace(partition, labelled=partition.labelled if known else 0)
+def _as_of_now(partition: Partition, newest: Partition, world: World[Model]) -> Partition:
+    if world.labelled is None:
+        return partition
+    return replace(partition, labelled=world.labelled(partition.key, newest.window.end))

@@ -6,6 +6,7 @@ How history is replayed under them is in `backtest`, how they compare in `backte
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from math import floor
 from typing import Protocol
 
 from ml_assets.core.errors import ConfigError
@@ -143,7 +144,8 @@ def to_compare(configured: ByRules, initial: str, every: Sequence[int] = (1, 3))
     """
     rules, learning = configured.staleness, configured.retraining.learning
     alone = replace(configured, ticks=frozenset())
-    windows = dict.fromkeys((learning.window, learning.shortest))
+    # A window of no more than what is held back leaves nothing to learn from.
+    windows = dict.fromkeys((learning.window, max(learning.shortest, floor(learning.held) + 1)))
     return (
         Never(),
         *(Every(n, window, initial) for n in every for window in windows),

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from ml_assets.core.drift.bins import Column
-from ml_assets.core.drift.pictures import MOST_PANELS, Pair, distance_over_time, distributions
+from ml_assets.core.drift.pictures import MOST_PANELS, Judgement, Pair, distances_over_time, distributions
 from ml_assets.core.drift.profiling import count_partition, profile_of
 from ml_assets.core.drift.verdict import judge
 
@@ -41,12 +41,9 @@ def size(png):
     return struct.unpack(">II", png[16:24])
 
 
-def trend(count=36, **changed):
-    given = {
-        "partitions": MONTHS[:count], "distances": list(0.05 + 0.001 * np.arange(count)),
-        "thresholds": [0.07] * count, "drifted": [i > 20 for i in range(count)], "name": "miles",
-    }  # fmt: skip
-    return distance_over_time(**given | changed)
+def trend(count=36, names=("miles",), threshold=0.07, drifts_after=20):
+    line = [Judgement(month, 0.05 + 0.001 * i, threshold, i > drifts_after) for i, month in enumerate(MONTHS[:count])]
+    return distances_over_time(dict.fromkeys(names, line))
 
 
 def test_distributions():
@@ -77,8 +74,11 @@ def test_one_column_none_and_many():
     assert (many[1] - one[1]) / 152 == pytest.approx(MOST_PANELS / 3 - 1, abs=0.1)
 
 
-def test_distance_over_time():
+def test_distances_over_time():
     assert size(trend())[0] == WIDTH
     assert len(trend()) < 60_000
-    assert trend() == trend() != trend(thresholds=[0.06] * 36) != trend(drifted=[False] * 36)
-    assert size(trend(0)) == size(trend(1))
+    assert trend() == trend() != trend(threshold=0.06) != trend(drifts_after=36)
+    assert size(trend(0)) == size(trend(1)) == size(trend(names=()))
+    many = trend(names=[f"column $ {i}" for i in range(30)])
+    assert size(many) == size(trend(names=[f"column $ {i}" for i in range(MOST_PANELS)]))
+    assert size(many)[1] > 4 * size(trend())[1]

@@ -41,8 +41,8 @@ class Model:
     def predict(self, frame, *, threads):
         return frame["x"].to_numpy()
 
-    def compared_with(self, profile, reference):
-        return profile, reference
+    def compared_with(self, profile, reference, joint):
+        return (profile, reference) if joint is None else joint
 
 
 def day(number: int, *, noise: float = 1.0) -> pl.DataFrame:
@@ -51,7 +51,8 @@ def day(number: int, *, noise: float = 1.0) -> pl.DataFrame:
     at = [START + timedelta(days=number, minutes=3 * i) for i in range(ROWS)]
     label = x + noise * rng.normal(0, 1, ROWS)
     zone, void = ["a", "b"] * (ROWS // 2), pl.Series([None] * ROWS, dtype=pl.Float64)
-    return pl.DataFrame({"event_at": at, "x": x, "zone": zone, "void": void, "label": label})
+    number = pl.Series(range(ROWS), dtype=pl.UInt32)
+    return pl.DataFrame({"row_number": number, "event_at": at, "x": x, "zone": zone, "void": void, "label": label})
 
 
 HISTORY = {key: day(i).lazy() for i, key in enumerate(DAYS)}
@@ -82,6 +83,12 @@ def test_importance_of_an_encoding_is_that_of_its_features_and_an_empty_one_is_l
     assert reference.weights == pytest.approx({"x": 0.5, "zone": 0.5})
     assert reference.left_out == {"void": NO_VALUE}
     assert Reference.from_json(reference.to_json()) == reference
+
+
+def test_rows_are_kept_for_a_classifier_where_one_is_asked_for(made):
+    joint = with_reference(Model(), learnt(), day(9), HISTORY, **TOLD, sampled=True)
+    assert [c.name for c in joint.sample.columns] == ["x", "zone"]
+    assert joint.sample.rows.height == made[0].column("x").rows.sum(), "the same rows are counted"
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from ml_assets.core.errors import ConfigError, ContractError, EvidenceError
-from ml_assets.core.retraining.backtest import History, Judgement, Step, World, replay
+from ml_assets.core.errors import ConfigError, ContractError, EvidenceError, TrainingError
+from ml_assets.core.retraining.backtest import History, Judgement, Measured, Ruling, Step, World, replay
 from ml_assets.core.retraining.backtest_policies import ByRules, Every, Never, Present, to_compare
 from ml_assets.core.retraining.backtest_report import compare
 from ml_assets.core.retraining.decision import Decision, RetrainingRules
@@ -56,8 +56,24 @@ class Toy:
         apart = abs(self.levels[self.keys.index(partition)] - model[0])
         return Judgement("drifted" if apart > 2 else "stable", abrupt=apart > 5)
 
-    def world(self, **facts) -> World:
-        return World(self.train, self.score, self.judge, **facts)
+    def world(self, bound: float | None = None, delay: timedelta = timedelta(0), **facts) -> World:
+        """Labels of a month are known `delay` after its end; error above `bound` breaks it."""
+        ends = {p.key: p.window.end + delay for p in self.partitions}
+
+        def measure(model: tuple[float, str], partition: str, now: datetime) -> Measured:
+            if ends[partition] > now:
+                return Measured(None, bound, False, 0, ends[partition])
+            loss, rows = self.score(model, partition)
+            return Measured(loss, bound, loss > bound, rows)
+
+        return World(
+            self.train,
+            self.score,
+            self.judge,
+            measure=None if bound is None else measure,
+            labelled=lambda partition, now: 1000 if ends[partition] <= now else 0,
+            **facts,
+        )
 
     @property
     def initial(self) -> Plan:
@@ -87,7 +103,7 @@ def test_each_policy_on_a_calm_stream():
 
 def test_each_policy_on_an_abrupt_shift():
     toy = Toy(SHIFT)
-    world = toy.world(bound=lambda model: 3.0)
+    world = toy.world(bound=3.0)
     of = {p.name: replay(p, toy.partitions, world, toy.initial) for p in to_compare(CONFIGURED, toy.keys[11])}
     # 2019-09 is the first month after the shift. A model as of 2019-10 still learns from one before it, so that the
     # months that follow are far from it as well; one as of 2019-12 does not.
@@ -109,7 +125,7 @@ def test_the_loop_of_one_replay_by_hand():
         StalenessRules(performance=None),
         RetrainingRules(Learning(2, 1, 0.5, 0), cooldown=1, runs=9, reserve=0),
     )
-    history = replay(policy, toy.partitions, toy.world(cost=lambda plan: 7.0), Plan("2018-02", "refit", 2))
+    history = replay(policy, toy.partitions, toy.world(cost=lambda model: 7.0), Plan("2018-02", "refit", 2))
     assert history.steps == (
         Step("2018-03", "2018-02", 1.0, 1000, "stable"),
         Step("2018-04", "2018-02", 11.0, 1000, "drifted"),
@@ -123,7 +139,9 @@ def test_the_loop_of_one_replay_by_hand():
 
 def test_a_rejected_candidate_does_not_answer_and_counts():
     toy = Toy(SHIFT)
-    world = toy.world(promotes=lambda live, candidate, as_of: as_of >= "2019-12")
+    world = toy.world(
+        decide=lambda live, candidate, as_of: Ruling("promoted" if as_of >= "2019-12" else "rejected", "so be it")
+    )
     history = replay(replace(CONFIGURED, name="c"), toy.partitions, world, toy.initial)
     assert [(t.plan.as_of, t.outcome) for t in history.trainings][:3] == [
         ("2019-10", "rejected"), ("2019-11", "rejected"), ("2019-12", "promoted"),
@@ -131,6 +149,42 @@ def test_a_rejected_candidate_does_not_answer_and_counts():
     assert {s.as_of for s in history.steps if s.partition <= "2019-12"} == {"2018-12"}
     (outcome,) = compare([history], "c", seed=0).outcomes
     assert (outcome.trainings, outcome.promoted) == (len(history.trainings), len(history.trainings) - 2)
+    assert {t.words for t in history.trainings} == {"so be it"}
+
+
+def test_a_training_that_fails_costs_nothing_changes_nothing_and_is_told():
+    toy = Toy(SHIFT)
+
+    def train(as_of: str, plan: Plan) -> tuple[float, str]:
+        if as_of == "2019-02":
+            raise TrainingError("training set", found="nothing", expected="rows", cure="wait")
+        return toy.train(as_of, plan)
+
+    world = replace(toy.world(cost=lambda model: 2.0), train=train)
+    history = replay(Every(1, 3, "2018-12"), toy.partitions, world, toy.initial)
+    failed = history.trainings[1]
+    assert (failed.plan.as_of, failed.outcome, failed.cost) == ("2019-02", "failed", 0.0)
+    assert "nothing" in failed.words
+    assert [s.as_of for s in history.steps[1:4]] == ["2019-01", "2019-01", "2019-03"]
+
+
+def test_an_error_is_measured_again_when_more_labels_are_known():
+    toy, asked = Toy(CALM), []
+
+    def measure(model: tuple[float, str], partition: str, now: datetime) -> Measured:
+        asked.append((partition, f"{now:%Y-%m}"))
+        again = datetime(2019, 4, 10) if partition == "2019-01" and now < datetime(2019, 5, 1) else None
+        return Measured(1.0, 3.0, False, 500, again)
+
+    replay(Never(), toy.partitions, replace(toy.world(), measure=measure), toy.initial)
+    assert [now for partition, now in asked if partition == "2019-01"] == ["2019-02", "2019-05"]
+    assert len(asked) == 18 + 1
+
+
+def test_no_schedule_learns_from_less_than_what_is_held_back():
+    rules = replace(RULES, learning=Learning(window=6, shortest=2, held=2.5, min_rows=0))
+    names = [p.name for p in to_compare(replace(CONFIGURED, retraining=rules), "2018-12")]
+    assert names[1:3] == ["every 1 on 6", "every 1 on 3"]
 
 
 def test_the_schedule_asks_where_its_ticks_fall():
@@ -158,7 +212,7 @@ class Spy:
 @pytest.mark.parametrize("delay", DELAYS)
 def test_no_policy_sees_what_is_later_than_its_present_or_not_known_yet(delay):
     toy, spy = Toy(SHIFT), Spy("2019-06")
-    replay(spy, toy.partitions, toy.world(bound=lambda model: 3.0, label_delay=delay), toy.initial)
+    replay(spy, toy.partitions, toy.world(bound=3.0, delay=delay), toy.initial)
     assert [p.newest for p in spy.shown] == toy.keys[12:]
     for present in spy.shown:
         ends = {p.key: p.window.end.replace(tzinfo=UTC) for p in toy.partitions}
@@ -187,7 +241,7 @@ def test_a_model_of_a_time_to_come_is_refused_and_so_is_nothing_to_replay():
 
 def test_models_and_scores_that_several_policies_want_are_made_once():
     toy = Toy(SHIFT)
-    world = toy.world(bound=lambda model: 3.0)
+    world = toy.world(bound=3.0)
     policies = to_compare(CONFIGURED, toy.keys[11])
     plain = [replay(p, toy.partitions, world, toy.initial) for p in policies]
     asked = len(toy.calls)
