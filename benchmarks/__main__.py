@@ -8,7 +8,7 @@ import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import drift_cost, drift_power, learning, learning_data, loading, month
+from benchmarks import drift_cost, drift_power, learning, learning_data, loading, month, orchestration
 from benchmarks.sections import SECTIONS, report
 
 DRIFT = ("drift-cost", "drift-power")
@@ -28,13 +28,13 @@ def main() -> None:
     )
     parser.add_argument(
         "--only",
-        choices=["loading", *SECTIONS, *DRIFT, *learning.SECTIONS],
+        choices=["loading", *SECTIONS, *DRIFT, "orchestration", *learning.SECTIONS],
         action="append",
         help="a section; may be given more than once; `tuning`, which takes hours, and `drift-power`, half an hour, "
         "only run when named; with fewer than 1,000,000 rows, `drift-power` takes a twentieth of its streams",
     )
     options = parser.parse_args()
-    every = ("loading", *SECTIONS, *DRIFT, *learning.SECTIONS)
+    every = ("loading", *SECTIONS, *DRIFT, "orchestration", *learning.SECTIONS)
     wanted = options.only or [name for name in every if name not in ("tuning", "drift-power")]
     libraries = ", ".join(f"{name} {version(name)}" for name in ("polars", "pandas", "pyarrow", "pandera", "duckdb"))
     say(
@@ -54,6 +54,8 @@ def main() -> None:
         say(f"## A drift report\n\n{drift_cost.main(options.rows, min(options.repetitions, MOST_DRIFT_REPETITIONS))}")
     if "drift-power" in wanted:
         say(f"## Power of drift's verdict\n\n{drift_power.main(quick=options.rows < 1_000_000)}")
+    if "orchestration" in wanted:
+        say(f"## Orchestration\n\n{orchestration.main()}")
     if learnt := [learning.SECTIONS[name] for name in learning.SECTIONS if name in wanted]:
         kinds = {"simulated": None, **({} if options.features is None else {"real": options.features})}
         for kind, features in kinds.items():

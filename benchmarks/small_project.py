@@ -71,9 +71,10 @@ class SmallProject:
         self.table, self.pipeline = dict(table or {}), dict(pipeline or {})
         self.rewrite()
 
-    def rewrite(self, table: Mapping[str, Any] | None = None) -> None:
-        """Write `defs.yaml`, with other attributes of the table than before."""
+    def rewrite(self, table: Mapping[str, Any] | None = None, pipeline: Mapping[str, Any] | None = None) -> None:
+        """Write `defs.yaml`, with other attributes than before."""
         self.table |= table or {}
+        self.pipeline |= pipeline or {}
         documents = [
             {
                 "type": "ml_assets.components.Table",

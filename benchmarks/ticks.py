@@ -23,6 +23,7 @@ from benchmarks.small_project import PACKAGE, REPOSITORY, SmallProject
 PARTITIONS = 1000
 MADE_TIMES = 3
 WARM_TICKS = 5
+SHOWN_LETTERS = 120
 START = date(2018, 1, 1)
 TRAINED, TEMPLATE = "2018-01-03", "2018-01-04"
 MONTHLY = "yellow_tripdata_{year}-{month}.parquet"
@@ -182,11 +183,13 @@ def main(root: Path) -> str:
             command, check=True, env=project.environment, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True
         ).stdout
         told = json.loads(printed.splitlines()[-1])
-        lines.append(f"| `{sensor}` | {told['cold']:.2f} | {told['warm']:.2f} | {told['said'].splitlines()[0][:120]} |")
+        lines.append(
+            f"| `{sensor}` | {told['cold']:.2f} | {told['warm']:.2f} | {told['said'].splitlines()[0][:SHOWN_LETTERS]} |"
+        )
     return "\n".join(
         [
-            f"{PARTITIONS:,} daily partitions, each of {len(NOUNS)} assets made {MADE_TIMES} times; load of the machine "
-            f"{os.getloadavg()[0]:.1f}.",
+            f"{PARTITIONS:,} daily partitions, each of {len(NOUNS)} assets made {MADE_TIMES} times; load of the "
+            f"machine {os.getloadavg()[0]:.1f}.",
             "",
             "| sensor | first look of a process, s | later ones, s | said |",
             "|---|---|---|---|",

@@ -102,14 +102,9 @@ def together(table: Table, faults: Mapping[str, SourceError]) -> SourceError:
 
 def _offered(source: Source, windows: Sequence[Window]) -> tuple[dict[str, str], dict[str, SourceError]]:
     there = set(source.partitions(windows))
-    offered, faults = {}, {}
-    for window in windows:
-        if window.key in there:
-            try:
-                offered[window.key] = source.fingerprint(window)
-            except SourceError as error:  # all are reported, together and after the requests
-                faults[window.key] = error
-    return offered, faults
+    told = source.fingerprints([window for window in windows if window.key in there])
+    faults = {key: one for key, one in told.items() if isinstance(one, SourceError)}
+    return {key: one for key, one in told.items() if isinstance(one, str)}, faults
 
 
 def _ingested(table: Table, instance: dg.DagsterInstance) -> dict[str, Ingested]:

@@ -1,27 +1,38 @@
-"""A file dropped into the source's folder, followed through a real `dagster dev` that is killed with -9 on the way."""
+"""A file dropped into the source's folder, followed through a real `dagster dev` to the decision on a retraining.
+
+On the way webserver, daemon, code server and run are killed with -9, all at once, and started again.
+"""
 
 from collections import Counter
+from typing import Any
 
 import pytest
 
 from benchmarks.dagster_dev import OVER, DagsterDev
+from benchmarks.orchestration import RETRAINING
 from benchmarks.small_project import SmallProject
+from ml_assets.core.releases import DECIDED, Event, check_chain
+from ml_assets.core.retraining.recorded import requests
+from ml_assets.resources.ledger import Ledger
+from ml_assets.resources.sources.injections import ZoneShiftConfig
 
 pytestmark = pytest.mark.slow
 
 ROWS = 1500
 MONTH = "2018-04"
-SECONDS = 300
+DRIFT = ZoneShiftConfig(kind="zone_shift", start=MONTH, share=0.6)
+SECONDS = 400
 """After which what is waited for is given up; on quiet cores it takes a fifth of that."""
 
 
 @pytest.fixture
 def small(tmp_path) -> SmallProject:
-    """A project with a champion, that looks at its source every few seconds.
+    """A project with a champion, that looks at its source every few seconds and retrains for one drifted report.
 
     What a killed `dagster dev` left as running is found out after a minute, not after two hours.
     """
-    project = SmallProject(tmp_path, ROWS, table={"check_every": "5s"})
+    often = {"check_every": "5s"}
+    project = SmallProject(tmp_path, ROWS, table=often, pipeline={"retraining": {**RETRAINING, **often}})
     project.make_history()
     settings = project.home / "dagster.yaml"
     text = settings.read_text()
@@ -32,34 +43,52 @@ def small(tmp_path) -> SmallProject:
     return project
 
 
-def test_a_file_that_lands_is_followed_to_its_verdict_through_a_kill_of_everything(small, tmp_path):
+@pytest.mark.parametrize("job", ["rides_ingest", "duration_train"])
+def test_a_file_that_lands_is_followed_to_a_decision_through_a_kill_of_everything(small, tmp_path, job):
     with DagsterDev(small.command, small.environment, tmp_path / "dev.log", cwd=small.home) as dev:
         dev.wait(SECONDS, dev.location)
-        small.land(MONTH)
-        killed = dev.wait(SECONDS, lambda: running(dev, MONTH), every=0.2)
+        small.land(MONTH, injections=[DRIFT])
+        killed = dev.wait(SECONDS, lambda: running(dev, job), every=0.2)
         assert len(dev.kill()) >= 4, "webserver, daemon, code server and run"
         assert dev.processes() == []
-        assert not (small.data / f"store/duration/drift/{MONTH}.json").exists()
+        assert not decided(small)
 
         dev.start()
-        verdict = dev.wait(SECONDS, lambda: next(iter(dev.made("duration/drift", MONTH)), None))
-        assert verdict["texts"]["verdict"] in ("stable", "drifted")
+        dev.wait(SECONDS, lambda: decided(small) or None)
         dev.wait(SECONDS, lambda: True if all(run["status"] in OVER for run in dev.runs()) else None)
 
+        verdict = dev.made("duration/drift", MONTH)[-1]
+        assert verdict["texts"]["verdict"] == "drifted"
         runs = dev.runs_of(MONTH)
         assert next(run["status"] for run in runs if run["runId"] == killed["runId"]) == "FAILURE"
-        asked = Counter(r["tags"].get("dagster/run_key") for r in runs if "dagster/parent_run_id" not in r["tags"])
-        assert asked[killed["tags"]["dagster/run_key"]] == 1, "one run for one cause, and retries of it"
-        for noun in ("rides/raw", "rides/validated", "duration/features", "duration/predictions"):
-            contents = {made["texts"]["sha256"] for made in dev.made(noun, MONTH)}
-            assert len(contents) == 1, noun
-        assert len(dev.made("duration/drift", MONTH)) == 1
-        ingested = [r for r in runs if r["jobName"] == "rides_ingest" and r["status"] == "SUCCESS"]
-        assert len(ingested) <= 1, "and none where the killed one had stored what it read"
+        asked = Counter(r["tags"]["dagster/run_key"] for r in runs if is_asked_for(r))
+        assert set(asked.values()) == {1}, "one run for one cause, and Dagster's retries of it"
+        assert {key.split("/")[1] for key in asked} >= {MONTH, "retrain"}
+        for key in ("rides/raw", "rides/validated", "duration/features"):
+            assert len({made["texts"]["sha256"] for made in dev.made(key, MONTH)}) == 1, key
+
+    events = ledger(small)
+    check_chain(events)
+    assert len(decided(small)) == 1
+    causes = [decision.key for _, decision in requests(events)]
+    assert len(causes) == len(set(causes)), "what is asked for stands in the ledger once"
 
 
-def running(dev: DagsterDev, partition: str) -> dict | None:
-    """The ingestion of a partition, once it has started."""
-    return next(
-        (r for r in dev.runs_of(partition) if r["jobName"] == "rides_ingest" and r["status"] == "STARTED"), None
-    )
+def running(dev: DagsterDev, job: str) -> dict[str, Any] | None:
+    """A run of the month by this job, once it has started."""
+    return next((r for r in dev.runs_of(MONTH) if r["jobName"] == job and r["status"] == "STARTED"), None)
+
+
+def is_asked_for(run: dict[str, Any]) -> bool:
+    """Whether a sensor asked for a run by a key; a retry of it is no second one."""
+    return "dagster/run_key" in run["tags"] and "dagster/parent_run_id" not in run["tags"]
+
+
+def ledger(small: SmallProject) -> list[Event]:
+    """The pipeline's events."""
+    return Ledger(url=f"sqlite:///{small.data / 'ledger.db'}").events("duration")
+
+
+def decided(small: SmallProject) -> list[Event]:
+    """Decisions on candidates as of the month."""
+    return [e for e in ledger(small) if e.kind == DECIDED and e.facts["as_of"] == MONTH]

@@ -1,7 +1,6 @@
 """The sensor `<table>_new_data`: what lands in a folder is ingested once, and again when it changes."""
 
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
 
 import dagster as dg
 import pytest
@@ -11,7 +10,6 @@ from ml_assets import components
 from ml_assets.core import landing as rules
 from ml_assets.core.errors import ConfigError, SourceError, SourceNotFound, SourceUnreadable
 from ml_assets.landing import look, together
-from ml_assets.partitions import time_partitions, window_of, windows_through
 from ml_assets.resources.sources import files as files_module
 from ml_assets.resources.sources.interface import make_source
 from ml_assets.resources.sources.simulated import write_tlc_files
@@ -229,15 +227,3 @@ def test_what_is_no_interval_is_refused(world):
     complaint = world.project.complaint(world.changed(world.table, check_every="soon"))
     assert "check_every" in complaint
     assert "'soon'" in complaint
-
-
-@pytest.mark.parametrize("cadence", ["hourly", "daily", "weekly", "monthly"])
-def test_the_windows_of_all_partitions_are_those_of_each(cadence):
-    partitions = time_partitions(cadence, datetime(2024, 1, 30), None)
-    windows = windows_through(partitions, now=datetime(2024, 4, 2, 3, 30, tzinfo=UTC))
-    assert windows == [window_of(partitions, w.key) for w in windows]
-    assert windows[-1].end <= datetime(2024, 4, 2, 3, 30)
-    assert all(one.end == after.start for one, after in pairwise(windows))
-    assert windows_through(partitions, windows[1].key, 2) == windows[:2]
-    assert windows_through(partitions, count=0) == []
-    assert windows_through(partitions, now=datetime(2024, 1, 30, tzinfo=UTC)) == []

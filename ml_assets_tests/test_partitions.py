@@ -1,12 +1,12 @@
-"""Partitions that follow an instant, whatever the cadence, and what a cron expression means in them."""
+"""The windows of partitions, all of them and those after an instant, and what a cron expression means in them."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import pairwise
 
 import pytest
 
 from ml_assets.core.windows import Window
-from ml_assets.partitions import time_partitions, windows_from, windows_through, with_a_tick
+from ml_assets.partitions import time_partitions, window_of, windows_from, windows_through, with_a_tick
 
 STARTS = {
     "before the table": datetime(2017, 5, 1),
@@ -26,6 +26,18 @@ def test_the_first_windows_that_begin_at_or_after_an_instant(cadence, start, cou
     partitions = time_partitions(cadence, datetime(2018, 1, 1), datetime(2018, 3, 1))
     expected = [w for w in windows_through(partitions) if w.start >= start][:count]
     assert windows_from(partitions, start, count) == expected
+
+
+@pytest.mark.parametrize("cadence", ["hourly", "daily", "weekly", "monthly"])
+def test_the_windows_of_all_partitions_are_those_of_each(cadence):
+    partitions = time_partitions(cadence, datetime(2024, 1, 30), None)
+    windows = windows_through(partitions, now=datetime(2024, 4, 2, 3, 30, tzinfo=UTC))
+    assert windows == [window_of(partitions, w.key) for w in windows]
+    assert windows[-1].end <= datetime(2024, 4, 2, 3, 30)
+    assert all(one.end == after.start for one, after in pairwise(windows))
+    assert windows_through(partitions, windows[1].key, 2) == windows[:2]
+    assert windows_through(partitions, count=0) == []
+    assert windows_through(partitions, now=datetime(2024, 1, 30, tzinfo=UTC)) == []
 
 
 MONTHS = [Window(f"{a:%Y-%m}", a, b) for a, b in pairwise(datetime(2019, m, 1) for m in range(1, 7))]

@@ -102,7 +102,8 @@ class TableConfig(BaseModel):
     partitions: Partitions = Field(description="How event time is cut into partitions.")
     check_every: str = Field(
         default="30s",
-        description="Shortest time, as 30s or 10m, between two looks at the source for new and changed partitions.",
+        description="Shortest time, as 30s or 10m, between two looks at the source for new and changed partitions. A "
+        "look asks it about every one of them: a database or an object store is better asked less often.",
     )
     event_time: str = Field(description="Column of the contract that says when the event happened (naive datetime).")
     contract: str = Field(

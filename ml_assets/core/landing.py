@@ -19,6 +19,10 @@ MOST_REQUESTS = 100
 """Of one answer: whoever carries them out has a time limit. The others follow with the next one."""
 
 
+SHOWN = 10
+"""Given-up partitions that are named; of the others, the number."""
+
+
 class State(Enum):
     """How far an attempt got."""
 
@@ -129,9 +133,11 @@ class Landing:
                 f"{len(self.pausing)} failed and wait to be tried again ({first} from {self.pausing[first]:%H:%M:%S})"
             )
         if self.given_up:
-            runs = ", ".join(f"{partition} (run {run})" for partition, run in self.given_up.items())
+            runs = [f"{partition} (run {run})" for partition, run in self.given_up.items()]
+            more = [f"and {len(runs) - SHOWN} more"] if len(runs) > SHOWN else []
+            listed = ", ".join([*runs[:SHOWN], *more])
             said.append(
-                f"given up after {len(PAUSES) + 1} attempts in vain: {runs}; read why in the run, and correct the "
+                f"given up after {len(PAUSES) + 1} attempts in vain: {listed}; read why in the run, and correct the "
                 f"source (what changes there is taken up) or materialize that partition of {table}/raw"
             )
         return "; ".join(said)

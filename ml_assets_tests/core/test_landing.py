@@ -136,6 +136,17 @@ def test_a_partition_that_can_not_be_had_keeps_none_from_the_others():
     assert landing.given_up == {"2024-01": "run-3"}
 
 
+def test_of_a_crowd_that_was_given_up_some_are_named():
+    offered = {f"2024-01-{day:02d}": A for day in range(1, 13)}
+    vain = [
+        Attempt(partition, f"rides/{partition}/{A}/{n}", f"run-{n}", State.FAILED, NOW - n * MINUTE)
+        for partition in offered
+        for n in (1, 2, 3)
+    ]
+    told = decide("rides", over=12, offered=offered, ingested={}, attempts=vain, now=NOW).in_words("rides")
+    assert "2024-01-10 (run run-3), and 2 more; read why" in told
+
+
 def test_asked_again_the_answer_has_the_same_run_keys():
     assert asked().requests == asked().requests, "so that Dagster starts one run for two daemons"
 

@@ -182,3 +182,12 @@ def test_a_process_forgets_what_was_not_asked_for_longest(instance, monkeypatch)
     latest(instance, FEATURES)
     assert set(latest(instance, RAW)) == {"a", "b"}
     assert [len(ids) for ids in read] == [2, 2]
+
+
+def test_pictures_are_left_out(instance):
+    shown = {
+        "chart": dg.MetadataValue.md("![chart](data:image/png;base64,AAAA)"),
+        "said": dg.MetadataValue.md("*this*"),
+    }
+    instance.report_runless_asset_event(dg.AssetMaterialization(RAW, partition="a", metadata=shown))
+    assert latest(instance, RAW)["a"].metadata == {"said": "*this*"}

@@ -5,11 +5,13 @@ not pay for polars, pyarrow, SQLAlchemy and fsspec.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ml_assets.core.errors import SourceError
 from ml_assets.core.windows import Window
 from ml_assets.resources.sources.config import (
     FilesSourceConfig,
@@ -76,6 +78,14 @@ class Source(ABC):
             SourceError: the source does not have the window, or can't be reached.
         """
 
+    def fingerprints(self, windows: Sequence[Window]) -> dict[str, str | SourceError]:
+        """Key of each window -> its fingerprint, or why there is none: one that fails hides no other.
+
+        Raises:
+            SourceError: the source as a whole can't be reached.
+        """
+        return {window.key: or_error(partial(self.fingerprint, window)) for window in windows}
+
     @abstractmethod
     def fetch(
         self,
@@ -113,6 +123,14 @@ class Source(ABC):
                 all.
             SourceEmpty: no rows.
         """
+
+
+def or_error(fingerprint: Callable[[], str]) -> str | SourceError:
+    """A fingerprint, or the error in its place."""
+    try:
+        return fingerprint()
+    except SourceError as error:
+        return error
 
 
 def make_source(config: SourceConfig, base_dir: Path) -> Source:

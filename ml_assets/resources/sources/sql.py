@@ -8,15 +8,15 @@ import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ml_assets.core.errors import SourceNotFound, SourceUnreadable
+from ml_assets.core.errors import SourceError, SourceNotFound, SourceUnreadable
 from ml_assets.core.windows import Window
 from ml_assets.resources.sources.config import SqlSourceConfig
 from ml_assets.resources.sources.conforming import Conformer, renamed
-from ml_assets.resources.sources.interface import Provenance, Source
+from ml_assets.resources.sources.interface import Provenance, Source, or_error
 from ml_assets.resources.sources.masking import mask_url, scrub
 from ml_assets.resources.sources.sql_rows import Spool
 from ml_assets.resources.sources.sql_url import resolve_url, secrets_of
@@ -51,10 +51,22 @@ class SqlSource(Source):
 
     def fingerprint(self, window: Window) -> str:
         """SHA-256 of the configuration and of what `fingerprint_query` says, or the number of rows."""
+        with self._connected(self._thing(window)) as connection:
+            return self._fingerprint(window, connection)
+
+    def fingerprints(self, windows: Sequence[Window]) -> dict[str, str | SourceError]:
+        """As of any source; one connection for all, and one query for each."""
+        told: dict[str, str | SourceError] = {}
+        with self._connected(f"source {self._label}") as connection:
+            for window in windows:
+                told[window.key] = or_error(partial(self._fingerprint, window, connection))
+                connection.rollback()  # after an error, Postgres answers nothing else
+        return told
+
+    def _fingerprint(self, window: Window, connection: "Connection") -> str:
         from sqlalchemy import func, select
 
-        thing = self._thing(window)
-        with self._connected(thing) as connection, self._asking(thing):
+        with self._asking(self._thing(window)):
             if self.config.fingerprint_query is not None:
                 query: Any = self._bound(self.config.fingerprint_query, window, connection)
             else:

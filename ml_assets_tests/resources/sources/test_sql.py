@@ -19,6 +19,7 @@ from ml_assets.core.errors import (
 from ml_assets.core.windows import Window
 from ml_assets.resources.sources.describing import source_columns
 from ml_assets.resources.sources.interface import SqlSourceConfig, make_source
+from ml_assets.resources.sources.sql import SqlSource
 from ml_assets.resources.sources.sql_rows import Spool
 from ml_assets.resources.sources.sql_url import resolve_url
 
@@ -122,6 +123,18 @@ def test_the_fingerprint_sees_late_rows_and_with_a_query_of_its_own_changes_in_p
     assert after[1] != before[1]
     change(database, "DELETE FROM trips WHERE id = 4")
     assert plain.fingerprint(MARCH) != before[0]
+
+
+def test_all_fingerprints_come_over_one_connection_and_one_that_fails_hides_no_other(database, tmp_path, monkeypatch):
+    counted = "SELECT CASE WHEN :start = '2019-03-01' THEN json('{') ELSE count(*) END FROM trips WHERE at < :end"
+    careful = source(tmp_path, fingerprint_query=counted)
+    connected, opened = SqlSource._connected, []
+    monkeypatch.setattr(SqlSource, "_connected", lambda self, thing: opened.append(thing) or connected(self, thing))
+    told = careful.fingerprints([MARCH, APRIL])
+    assert len(opened) == 1
+    assert isinstance(told["2019-03"], SourceUnreadable)
+    assert "malformed JSON" in str(told["2019-03"])
+    assert told["2019-04"] == careful.fingerprint(APRIL)
 
 
 def test_faults(database, tmp_path):
