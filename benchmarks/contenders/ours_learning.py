@@ -116,7 +116,7 @@ def tune(folder: Path, out: Path) -> None:
         timeout_seconds=None,
         show=lambda *_: None,
     )
-    learnt = learn(RECIPE.with_tuned(found), manifest, history)
+    learnt = learn(RECIPE.with_settled(found), manifest, history)
     rows = later(folder, manifest)
     scores = learnt.fit.model.scores(rows.select(s.name for s in learnt.fit.specs), learnt.fit.specs, threads=1)
     _tell(
