@@ -82,16 +82,21 @@ class DagsterDev:
         self.kill()
 
     def kill(self) -> list[int]:
-        """Kill every process of it with -9 at once: webserver, daemon, code servers, runs; returns their ids."""
-        killed = []
-        while found := [pid for pid in self.processes() if pid not in killed]:
+        """Kill every process of it with -9 at once: webserver, daemon, code servers, runs.
+
+        Returns:
+            Their ids, once the last one is gone: one that was killed is still to be seen for a moment.
+        """
+        killed = set[int]()
+        while found := self.processes():
             for pid in found:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-            killed += found
+            killed |= set(found)
+            time.sleep(0.05)
         if self.process is not None:
             self.process.wait()
-        return killed
+        return sorted(killed)
 
     def processes(self) -> list[int]:
         """Ids of all processes that work on its data, by their environment."""
