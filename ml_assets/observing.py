@@ -24,6 +24,8 @@ from ml_assets.resources.materializations import Made, latest
 TABLE_CHECKS = ("contract", "rows", "keys", "volume")
 REALISED = "realised"
 """Metadata of a measured partition: champion, value, bound, whether it is broken, rows."""
+MOST_LOOKED_BACK = 64
+"""Reports of a champion by which a change is called abrupt; only the last few of them count."""
 LABELS, LABELS_KNOWN = "labels", "labels_known"
 """Metadata of features: rows with a label, and those whose label was known by the end of the partition."""
 
@@ -116,9 +118,9 @@ class Observer:
 
     def _reports(self, made: Mapping[str, Made], windows: Mapping[str, Window]) -> list[Report]:
         """What the drift asset says of each partition; where its champion is unknown, nothing was judged."""
-        in_order = sorted((key for key in made if made[key].metadata.get("champion")), key=lambda k: windows[k].start)
         from ml_assets.core.drift.onset import Judged, began_with_newest
 
+        in_order = sorted((key for key in made if made[key].metadata.get("champion")), key=lambda k: windows[k].start)
         told: dict[str, list[Judged]] = {}
         reports = []
         for key in in_order:
@@ -126,6 +128,7 @@ class Observer:
             said, champion = one.metadata, str(one.metadata["champion"])
             line = told.setdefault(champion, [])
             line.append(Judged(key, said["verdict"], said.get("magnitude")))
+            del line[:-MOST_LOOKED_BACK]
             reports.append(
                 Report(
                     key, self._at(one, windows[key]), _read(self.pipeline, one, key), champion, said["verdict"],

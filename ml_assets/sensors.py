@@ -10,6 +10,8 @@ from ml_assets.resources.tracking import Tracking
 
 OVER = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 MINIMUM_INTERVAL_SECONDS = 30
+AUTOMATION_INTERVAL_SECONDS = 10
+"""Shorter than that of the sensors which ask for ingestion, or what those start would always have to wait for a look."""
 
 
 def automation() -> dg.AutomationConditionSensorDefinition:
@@ -18,7 +20,7 @@ def automation() -> dg.AutomationConditionSensorDefinition:
         "data_side",
         target=dg.AssetSelection.all(),
         default_status=dg.DefaultSensorStatus.RUNNING,
-        minimum_interval_seconds=MINIMUM_INTERVAL_SECONDS,
+        minimum_interval_seconds=AUTOMATION_INTERVAL_SECONDS,
         description="New rows are validated, featurised, scored and measured as soon as they are there.",
     )
 

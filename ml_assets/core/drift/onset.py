@@ -84,7 +84,8 @@ def began_with_newest(reports: Sequence[Judged]) -> bool:
     """
     if onset(reports) != "abrupt":
         return False
-    rises = [b - a for a, b in pairwise(r.magnitude for r in reports if r.magnitude is not None)]
+    told = [r.magnitude for r in reports if r.magnitude is not None][-MOST_REPORTS:]
+    rises = [b - a for a, b in pairwise(told)]
     return bool(rises) and rises[-1] == max(rises)
 
 
