@@ -1,7 +1,7 @@
 """When a trial is given up: on a fold, as its validation curve is worse than others'; after a fold, as its score is.
 
 Of its curve: Golovin et al. 2017, Google Vizier, section 4 (median stopping), with the best value so far in place of
-the mean, and less than a sixth in place of a half: the later trials of a search are nearly all better than the median
+the mean, and a tenth in place of a half: the later trials of a search are nearly all better than the median
 of its first ones. Of its folds: the racing of SMAC (Hutter et al. 2011, Sequential model-based optimization for general
 algorithm configuration, procedure 2), with the folds for its instances, the newest first. What a trial is, and when
 it is asked, is in `trial_scoring`.
@@ -63,8 +63,8 @@ class Pruning:
         warm_up_trials: with a curve of the same loss on the same fold, without which none is given up.
     """
 
-    best_share: float = 0.15
-    warm_up_trees: int = 50
+    best_share: float = 0.1
+    warm_up_trees: int = 20
     warm_up_trials: int = 3
 
     def outpaced(
