@@ -193,6 +193,8 @@ class World:
 
 @pytest.fixture
 def world(project, tmp_path, monkeypatch):
+    # Pictures are half of a partition's time: they are made here, and drawn in the tests that look at them.
+    monkeypatch.setattr("matplotlib.backends.backend_agg.FigureCanvasAgg.draw", lambda blank: blank.get_renderer())
     monkeypatch.setenv("ML_ASSETS_DATA", str(tmp_path / "data"))
     monkeypatch.delenv("ML_ASSETS_SOURCE", raising=False)
     with dg.DagsterInstance.ephemeral(str(tmp_path)) as instance:

@@ -121,14 +121,6 @@ class Stream:
         return [text for e in self.replay.ledger.events("duration") if (text := line(e)) is not None]
 
 
-@pytest.fixture(autouse=True)
-def no_pictures(monkeypatch):
-    """They are a third of the time, and tested where they are drawn."""
-    monkeypatch.setattr("ml_assets.assets.drift.pictures", lambda *_: {})
-    monkeypatch.setattr("ml_assets.core.pictures.quarantine_reasons", lambda *_: b"")
-    monkeypatch.setattr("ml_assets.assets.monitoring.trend", lambda *_: b"")
-
-
 @pytest.mark.parametrize("name", STREAMS)
 def test_stream(world, name):
     told = typed(STREAMS[name])
