@@ -141,12 +141,14 @@ def graph(page: Any, url: str) -> "Image.Image":
     """The asset graph with all groups open."""
     page.set_viewport_size({"width": 2600, "height": 2000})
     page.goto(f"{url}/asset-groups/~explorer-graph")
-    page.get_by_text("Hide navigation").click()
     page.get_by_text("monitoring").first.wait_for()
-    # It closes the list of groups; the same icon opens the navigation while that is closed.
-    page.locator('[aria-label="panel_show_right"]').last.click()
+    # First, since the graph is made to fit when groups open, and no more when there is more room.
     page.keyboard.press("Alt+E")
     page.get_by_text("predictions").first.wait_for()
+    settle(page)
+    page.get_by_text("Hide navigation").click()
+    # It closes the list of groups; the same icon opens the navigation while that is closed.
+    page.locator('[aria-label="panel_show_right"]').last.click()
     page.add_style_tag(content=BARE)
     settle(page)
     lefts, tops, rights, bottoms = zip(*page.evaluate(GROUPS), strict=True)

@@ -68,8 +68,10 @@ def drift(pipeline: Pipeline) -> dg.AssetsDefinition:
 
 def told(record: Mapping[str, Any]) -> dict[str, Any]:
     """What the asset's page shows of a record; the rest is in the record."""
-    names = ("verdict", "words", "champion", "p", "magnitude", "rows")
+    names = ("verdict", "words", "champion", "magnitude", "rows")
     shown = {name: record[name] for name in names if record[name] is not None}
+    if record["p"] is not None:
+        shown["p"] = f"{record['p']:.2g}"  # a number would be rounded to 0
     if record["domain_classifier"] is not None:
         shown["domain_classifier"] = record["domain_classifier"]
     if record["columns"]:

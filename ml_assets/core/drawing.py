@@ -57,11 +57,11 @@ def panels(
     from matplotlib.figure import Figure
 
     down = max(-(-count // across), 1)
-    tall = 0.7 + height * down
+    tall = 0.85 + height * down
     figure = Figure(figsize=(7.2, tall), dpi=DPI, layout="constrained" if legend else None)
     every = list(figure.subplots(down, across, squeeze=False).ravel())
     if not legend:
-        figure.subplots_adjust(left=0.09, right=0.99, top=1 - 0.75 / tall, bottom=0.45 / tall, wspace=0.25, hspace=0.75)
+        figure.subplots_adjust(left=0.09, right=0.99, top=1 - 0.75 / tall, bottom=0.6 / tall, wspace=0.25, hspace=0.75)
     figure.suptitle(as_text(title), fontsize=11)
     for i, one in enumerate(every):
         one.spines[["top", "right"]].set_visible(False)

@@ -90,7 +90,8 @@ def make_plan(
         window = min(rules.window, max(after, rules.shortest, fewest(history, rules) or rules.window))
         since = since if window < rules.window else None
     if since is not None:
-        why.append(f"abrupt change at {since}, {after} partitions are like the present: learn from {window}")
+        alike = "1 partition is" if after == 1 else f"{after} partitions are"
+        why.append(f"abrupt change at {since}, {alike} like the present: learn from {window}")
     return Plan(as_of, "tune" if tune else "refit", window, since, "; ".join(why))
 
 
