@@ -13,6 +13,7 @@ from tqdm import tqdm
 from ml_assets.core.errors import MLAssetsError
 from ml_assets.project import pipeline_named
 from ml_assets.replay import Replay
+from ml_assets.replay_in_words import in_words
 from ml_assets.resources.home import instance
 from ml_assets.resources.settings import REPOSITORY, settings
 
@@ -56,7 +57,7 @@ def _demo(pipeline_name: str, first: str | None, last: str | None, json_file: Pa
                 done += 1
                 bar.update(max(0, replay.position(step.partition) - bar.n))
                 with tqdm.external_write_mode():
-                    click.echo(replay.describe(step))  # flushes, so that progress shows in a pipe, too
+                    click.echo(in_words(replay, step))  # flushes, so that progress shows in a pipe, too
     summary = summarize(replay, time.perf_counter() - started)
     text = summary.to_json()
     reports = (definitions.resources or {})["reports"]

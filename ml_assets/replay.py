@@ -19,35 +19,25 @@ from ml_assets.assets.dictionary import schema_version
 from ml_assets.core import errors
 from ml_assets.core.errors import ConfigError, MLAssetsError, SourceNotFound
 from ml_assets.core.landing import refuse_other_source
-from ml_assets.core.releases import champion_for, decisions, live, settled
+from ml_assets.core.releases import live, settled
 from ml_assets.core.windows import Window
 from ml_assets.observing import Observer
 from ml_assets.partitions import windows_through
 from ml_assets.problem import Pipeline
 from ml_assets.resources.clock import Clock
 from ml_assets.resources.ledger import Ledger
-from ml_assets.resources.materializations import Made, latest, recent
+from ml_assets.resources.materializations import latest, recent
 from ml_assets.resources.sources.interface import Source, make_source
 from ml_assets.resources.storage import Store
 from ml_assets.resources.tracking import Tracking
 from ml_assets.resources.tracking_context import REASON_TAG
 from ml_assets.retraining import CAUSE_TAG, RetrainingDesk
 from ml_assets.retraining_sensors import unfinished
+from ml_assets.stale_data import SCORED, DataSide
 
 MOST_LOOKS = 10
 """Looks of a sensor at one partition; what it asks for is done in fewer, or it would never come to rest."""
-SHOWN_FEATURES = 3
 STARTED_BY_TAG = "ml_assets/started_by"
-UNSCORED = ("raw", "validated", "quarantine", "features")
-SCORED = (*UNSCORED, "predictions", "performance", "drift")
-INPUTS = {
-    "validated": ("raw",),
-    "features": ("validated",),
-    "predictions": ("features",),
-    "performance": ("features", "predictions"),
-    "drift": ("features", "predictions"),
-}
-
 JOBS = {"follow": "follow", "refresh": "follow", "judge": "follow", "train": "train"}
 """What a replay does -> the job that does it."""
 
@@ -120,13 +110,14 @@ class Replay:
             RunFailed: a run failed; its cause says what to do, and the same call goes on from there.
         """
         made = {noun: latest(self.instance, self.pipeline.key(noun)) for noun in SCORED}
+        data_side = DataSide(self.pipeline, self.source, self.ledger)
         table = self.pipeline.table
         refuse_other_source(
             table.name, table.config.source.kind, {str(m.metadata["source_kind"]) for m in made["raw"].values()}
         )
         self._describe_table()
         for position, window in enumerate(self.windows):
-            if nouns := self._stale_data(window, made):
+            if nouns := data_side.stale(window, made):
                 yield self._run("follow", window, nouns, "history is replayed")
                 for noun in nouns:
                     made[noun] |= recent(self.instance, self.pipeline.key(noun), [window.key])
@@ -146,18 +137,6 @@ class Replay:
         tags = (written.asset_materialization.tags or {}) if written and written.asset_materialization else {}
         if tags.get(CODE_VERSION_TAG) != schema_version(table):
             self._execute(f"{table.name}_dictionary", f"dictionary of {table.name}")
-
-    def _stale_data(self, window: Window, made: dict[str, dict[str, Made]]) -> list[str]:
-        """Nouns of the data side that this partition lacks, or that were made from what has changed since."""
-        champion = champion_for(self.ledger.events(self.pipeline.name), window.start)
-        wanted = SCORED if champion else UNSCORED
-        raw, predictions = made["raw"].get(window.key), made["predictions"].get(window.key)
-        if raw is None or raw.metadata.get("source_fingerprint") != self.source.fingerprint(window):
-            return list(wanted)
-        if champion and predictions and predictions.metadata.get("bundle") != champion.bundle:
-            del made["predictions"][window.key]
-        stale = [noun for noun in wanted if noun in INPUTS and not self._fits(made, noun, window.key)]
-        return list(wanted[wanted.index(stale[0]) :]) if stale else []
 
     def _trainings(self, position: int) -> Iterator[Step]:
         """What the retraining sensor asks for at the end of a partition, until it asks for nothing new."""
@@ -222,19 +201,6 @@ class Replay:
         nouns = nouns or (list(self.pipeline.training_side) if what == "train" else ["performance"])
         return self._run(what, window, nouns, request.tags.get(REASON_TAG, "more of its labels are known"), tags)
 
-    def _fits(self, made: dict[str, dict[str, Made]], noun: str, partition: str) -> bool:
-        """Whether a partition was made from what its inputs hold now."""
-        one = made[noun].get(partition)
-        if one is None:
-            return False
-        for upstream in INPUTS[noun]:
-            before = self.pipeline.partitions_before if noun == "features" else 0
-            read = [*(w.key for w in self.pipeline.table.windows_before(partition, before)), partition]
-            now = {key: made[upstream][key].data_version for key in read if key in made[upstream]}
-            if one.made_from.get(self.pipeline.key(upstream).to_user_string()) != now:
-                return False
-        return True
-
     def _trained(self, position: int) -> bool:
         """Whether a decision stands that was made from the present content of the learning window."""
         as_of = self.windows[position].key
@@ -275,38 +241,6 @@ class Replay:
         """No daemon watches the runs of a replay."""
         if self.pipeline.config.trackers:
             self.tracking.of(self.pipeline.config.trackers).settle(self.instance)
-
-    def describe(self, step: Step) -> str:
-        """One line for people about what a step did."""
-        if step.what == "train":
-            told = decisions(self.ledger.events(self.pipeline.name))[-1].facts
-            return f"{step.partition}  {told['verdict']} {told['bundle'][:12]}: {told['reasons'][0]}"
-        if step.what == "refresh":
-            return f"{step.partition}  measured again, more labels are known{self._errors(step.partition)}"
-        if step.what == "judge":
-            return f"{step.partition}  judged again{self._errors(step.partition)}{self._drift(step.partition)}"
-        rows = {noun: self.store.rows(self.pipeline.key(noun), step.partition) for noun in ("raw", "quarantine")}
-        line = f"{step.partition}  {rows['raw']:>9,} rows  {rows['quarantine']:>7,} quarantined"
-        return line + self._errors(step.partition) + self._drift(step.partition)
-
-    def _errors(self, partition: str) -> str:
-        """Realised errors of a partition, and what is expected of it where labels are missing."""
-        performance = self.store.record(self.pipeline.key("performance"), partition)
-        metric = self.pipeline.config.metric
-        if performance and not performance["metrics"] and performance.get("expected"):
-            return f"  {metric}: no label known yet, estimated {performance['expected']['estimate']:.3f}"
-        if not performance or not performance["metrics"]:
-            return ""
-        figures = (f"{who.replace('_', ' ')} {of[metric]:.3f}" for who, of in performance["metrics"].items())
-        return f"  {metric}: {', '.join(figures)}"
-
-    def _drift(self, partition: str) -> str:
-        """The verdict of a partition, and in what it has drifted."""
-        record = self.store.record(self.pipeline.key("drift"), partition)
-        if record is None:
-            return ""
-        named = ", ".join(record["drifted_features"][:SHOWN_FEATURES]) if record["verdict"] == "drifted" else ""
-        return f"  drift: {record['verdict'].replace('_', ' ')}" + (f" in {named}" if named else "")
 
     def position(self, partition: str) -> int:
         """How many partitions are done when this one is."""

@@ -4,9 +4,9 @@
 
 The file holds rounds of cases; the cases of a round go on two at a time. A case has a `project` and a `data` folder,
 which is copied `from` another one if that is given, the `last` partition, and `children`, one after the other. A child
-does what `ml-assets demo` does, and trains as of the last partition; it stops `until` a step of the replay is done, has an `environment` of its own, and a
-`hindrance`. What a child left that did not end well is copied to `<data>-<its number>`, as it was found; what each said
-is in `<data>-<its number>.said`.
+does what `ml-assets demo` does, and trains as of the last partition; it stops `until` a step of the replay is done, has
+an `environment` of its own, and a `hindrance`. What a child left that did not end well is copied to `<data>-<its
+number>`, as it was found; what each said is in `<data>-<its number>.said`.
 
 Prints the exit codes of each case, round by round. The heavy packages are imported once, before forking, and not used
 by the parent: what has threads would not survive a fork.

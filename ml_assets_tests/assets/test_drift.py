@@ -14,6 +14,7 @@ from ml_assets.core.drift.profile import FILE
 from ml_assets.core.drift.reference import LABELLED, PREDICTED
 from ml_assets.core.drift.watched import NO_SAMPLE, NOT_SCORED, DriftWatch
 from ml_assets.core.scoring import no_scores
+from ml_assets.replay_in_words import in_words
 from ml_assets.resources.materializations import latest
 from ml_assets.resources.models import Models
 from ml_assets.summarize import summarize
@@ -51,7 +52,7 @@ def without_profile(bundle):
 def test_a_month_with_an_injected_shift_has_drifted_in_what_was_shifted(world):
     table = world.changed(world.table, source={"kind": "simulated", "rows": world.rows, "injections": [FARTHER]})
     replay = world.replay("2018-04", table=table)
-    lines = {s.partition: replay.describe(s) for s in replay.steps() if s.what == "follow"}
+    lines = {s.partition: in_words(replay, s) for s in replay.steps() if s.what == "follow"}
     told = record(replay, "2018-04")
     assert told["verdict"] == "drifted"
     assert {"trip_miles", PREDICTED} <= set(told["drivers"]), "longer trips are predicted to take longer"
@@ -106,7 +107,7 @@ def test_before_the_first_champion_nothing_is_judged_and_that_is_no_pass(world):
 
 def test_without_a_shift_it_is_stable_and_what_cannot_be_judged_never_is(world, tmp_path):
     replay = world.replay("2018-04")
-    lines = [replay.describe(s) for s in replay.steps()]
+    lines = [in_words(replay, s) for s in replay.steps()]
     assert record(replay, "2018-04")["verdict"] == "stable"
     assert checked(world.instance, "2018-04").passed is True
     assert lines[-1].endswith("drift: stable")
