@@ -98,7 +98,7 @@ def run_requests(pipeline: Pipeline, decision: "Decision") -> list[dg.RunRequest
     name = pipeline.name
     requests = []
     for partition, key in decision.evidence.refreshes.items():
-        finding = next(f for f in decision.evidence.findings if f.subject == partition)
+        finding = next(f for f in decision.evidence.findings if f.subject == partition and f.action == "refresh")
         lacking = () if "features" in finding.versions else ("features",)
         nouns = lacking if finding.reason == "unprepared" else (*lacking, *JUDGING)
         requests.append(
