@@ -16,6 +16,7 @@ UNSCORED = ("raw", "validated", "quarantine", "features")
 SCORED = (*UNSCORED, "predictions", "performance", "drift")
 INPUTS = {
     "validated": ("raw",),
+    "quarantine": ("raw",),
     "features": ("validated",),
     "predictions": ("features",),
     "performance": ("features", "predictions"),
@@ -52,7 +53,11 @@ class DataSide:
         if champion and predictions and predictions.metadata.get("bundle") != champion.bundle:
             del made["predictions"][window.key]
         stale = [noun for noun in wanted if noun in INPUTS and not self._fits(made, noun, window.key)]
-        return list(wanted[wanted.index(stale[0]) :]) if stale else []
+        if not stale:
+            return []
+        # One step makes both; a kill may have left the first of them only.
+        first = "validated" if stale[0] == "quarantine" else stale[0]
+        return list(wanted[wanted.index(first) :])
 
     def _fits(self, made: dict[str, dict[str, Made]], noun: str, partition: str) -> bool:
         """Whether a partition was made from what its inputs hold now."""

@@ -5,6 +5,8 @@ import pytest
 
 from ml_assets.core.errors import ConfigError, TrainingError
 from ml_assets.replay import STARTED_BY_TAG, RunFailed
+from ml_assets.resources.materializations import latest
+from ml_assets.stale_data import SCORED, DataSide
 
 
 def test_a_stopped_replay_goes_on_where_it_was(world):
@@ -46,6 +48,16 @@ def test_a_changed_source_makes_again_what_depends_on_it_and_nothing_else(world,
     again = [(s.partition, s.what) for s in world.replay(table=table).steps()]
     # March looks back into February; what was decided at the end of March is not decided anew.
     assert again == [("2018-02", "follow"), ("2018-03", "follow")]
+
+
+def test_a_kill_between_validated_rows_and_quarantined_ones_is_made_good(world):
+    replay = world.replay("2018-02", pipeline=world.untrained)
+    list(replay.steps())
+    data_side = DataSide(replay.pipeline, replay.source, replay.ledger)
+    made = {noun: latest(world.instance, replay.pipeline.key(noun)) for noun in SCORED}
+    assert [data_side.stale(w, made) for w in replay.windows] == [[], []]
+    del made["quarantine"]["2018-02"]
+    assert [data_side.stale(w, made) for w in replay.windows] == [[], ["validated", "quarantine", "features"]]
 
 
 def test_a_failed_partition_is_named_and_what_was_stored_stays(world, tmp_path):
