@@ -25,6 +25,8 @@ MONTHS_LATER = ["2019-02", "2019-03"]
 PARTITIONS = "features"
 ARRAYS = "arrays.npz"
 FACTS = "arrays.json"
+ERRORS = "errors.npy"
+"""Absolute errors of a contender on the later rows."""
 RESULT = "result.json"
 GROWN = "grown.json"
 """Trees that ml_assets has grown in this repetition: as many as LightGBM alone is to grow."""

@@ -13,9 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.files import GROWN, RESULT, SECONDS
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.files import ERRORS, GROWN, RESULT, SECONDS
 from benchmarks.measure import BENCH_PYTHON, Run, compare, median, table
 from benchmarks.sections import OURS, Contender, measure
+from ml_assets.core.bootstrap import Interval, paired_bootstrap
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1"}
 BAR = 1.1
@@ -46,6 +50,8 @@ class Meeting:
 
     folder: Path
     results: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    errors: dict[str, npt.NDArray[np.float64]] = field(default_factory=dict)
+    """Contender -> absolute errors on the later rows, the same rows in the same order, of its last run."""
 
     def run(self, contenders: Mapping[str, Contender], repetitions: int) -> dict[str, list[Run]]:
         """All of them, in turn."""
@@ -56,6 +62,8 @@ class Meeting:
             with tempfile.TemporaryDirectory(dir=self.folder) as out:
                 done = measure(contender, self.folder, Path(out), ONE_THREAD)
                 result = json.loads((Path(out) / RESULT).read_text())
+                if (errors := Path(out) / ERRORS).exists():
+                    self.errors[name] = np.load(errors)
             if name == OURS:
                 # What the others are given: as many trees, as much time.
                 (self.folder / GROWN).write_text(json.dumps(result.get("grown")))
@@ -98,7 +106,7 @@ def tuning(folder: Path, repetitions: int) -> str:
             "From rows to the winner's model. Trials of ml_assets are judged on two blocks of rows before the "
             "holdout, others on the newest of these.",
             table(runs, base=OURS),
-            errors_of(meeting.results),
+            errors_of(meeting.results, meeting.errors),
         ]
     )
 
@@ -112,13 +120,20 @@ def seconds_of(told: Sequence[Mapping[str, float]]) -> str:
     return "\n".join(["| step | seconds |", "|---|---|", *rows])
 
 
-def errors_of(results: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
-    """Errors on later rows, the best first."""
+def errors_of(results: Mapping[str, Sequence[Mapping[str, Any]]], errors: Mapping[str, npt.NDArray[np.float64]]) -> str:
+    """Errors on later rows, the best first, with what each has more than ml_assets, paired by row."""
     base = statistics.median(one["mae"] for one in results[OURS])
     rows = []
     for name, told in results.items():
         mae = statistics.median(one["mae"] for one in told)
         trials = statistics.median(one["trials"] for one in told)
-        rows.append((mae, f"| {name} | {mae:.4f} | {mae / base:.4f} | {trials:.0f} |"))
+        more = "" if name == OURS else in_words(paired_bootstrap(errors[name], errors[OURS], seed=0))
+        rows.append((mae, f"| {name} | {mae:.4f} | {mae / base:.4f} | {more} | {trials:.0f} |"))
     lines = [line for _, line in sorted(rows)]
-    return "\n".join(["| contender | MAE on later rows, minutes | ratio | trials |", "|---|---|---|---|", *lines])
+    head = "| contender | MAE on later rows, minutes | ratio | more than ml_assets, 95 % interval | trials |"
+    return "\n".join([head, "|---|---|---|---|---|", *lines])
+
+
+def in_words(more: Interval) -> str:
+    """A difference with its interval."""
+    return f"{more.estimate:+.4f} ({more.low:+.4f} to {more.high:+.4f})"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.files import ARRAYS, FACTS, RESULT, SECONDS
+from benchmarks.files import ARRAYS, ERRORS, FACTS, RESULT, SECONDS
 
 Floats = npt.NDArray[np.float64]
 
@@ -47,6 +47,8 @@ def tell(out: Path, **told: Any) -> None:
     (out / RESULT).write_text(json.dumps(told))
 
 
-def mae(arrays: Arrays, scores: Floats) -> float:
-    """Mean absolute error on the later rows."""
-    return float(np.abs(arrays.later_y - scores).mean())
+def mae(arrays: Arrays, scores: Floats, out: Path) -> float:
+    """Mean absolute error on the later rows; the error of each row is kept beside, to be compared row by row."""
+    errors = np.abs(arrays.later_y - scores)
+    np.save(out / ERRORS, errors)
+    return float(errors.mean())

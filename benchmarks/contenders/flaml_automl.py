@@ -32,7 +32,7 @@ def automl(arrays: Arrays, out: Path) -> None:
     )
     tell(
         out,
-        mae=mae(arrays, found.predict(_frame(arrays, arrays.later_x))),
+        mae=mae(arrays, found.predict(_frame(arrays, arrays.later_x)), out),
         trials=len(found.config_history),
         best={k: v for k, v in found.best_config.items() if not isinstance(v, dict)},
     )

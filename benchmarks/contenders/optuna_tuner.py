@@ -38,7 +38,7 @@ def stepwise(arrays: Arrays, out: Path) -> None:
     best = searched.get_best_booster()
     tell(
         out,
-        mae=mae(arrays, best.predict(arrays.later_x)),
+        mae=mae(arrays, best.predict(arrays.later_x), out),
         trials=len(searched.study.trials),
         best={**searched.best_params, "trees": best.best_iteration},
     )
@@ -84,7 +84,7 @@ def plain(arrays: Arrays, out: Path) -> None:
     pruned = [t for t in study.trials if t.state == optuna.trial.TrialState.PRUNED]
     tell(
         out,
-        mae=mae(arrays, best[1].predict(arrays.later_x)),
+        mae=mae(arrays, best[1].predict(arrays.later_x), out),
         trials=len(study.trials),
         pruned=len(pruned),
         best={**study.best_params, "trees": best[1].best_iteration},

@@ -14,7 +14,7 @@ import numpy as np
 import optuna  # noqa: F401 - likewise
 import polars as pl
 
-from benchmarks.files import MONTHS_LATER, MONTHS_LEARNT, PARTITIONS, RESULT
+from benchmarks.files import ERRORS, MONTHS_LATER, MONTHS_LEARNT, PARTITIONS, RESULT
 from ml_assets.assets import evaluation, training
 from ml_assets.assets.tuning import tuned
 from ml_assets.config.model import Tuning
@@ -119,9 +119,11 @@ def tune(folder: Path, out: Path) -> None:
     learnt = learn(RECIPE.with_settled(found), manifest, history)
     rows = later(folder, manifest)
     scores = learnt.fit.model.scores(rows.select(s.name for s in learnt.fit.specs), learnt.fit.specs, threads=1)
+    errors = np.abs(rows[LABEL].to_numpy() - scores)
+    np.save(out / ERRORS, errors)
     _tell(
         out,
-        mae=float(np.abs(rows[LABEL].to_numpy() - scores).mean()),
+        mae=float(errors.mean()),
         trials=len(found.trials),
         pruned=sum(t.state == "pruned" for t in found.trials),
         best={**found.best.params, "trees": found.params.trees, "origin": found.best.origin},
