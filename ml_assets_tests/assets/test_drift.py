@@ -80,6 +80,7 @@ def test_a_month_with_an_injected_shift_has_drifted_in_what_was_shifted(world):
     assert {"distributions_file", "trend_file"} <= set(made.metadata)
 
 
+@pytest.mark.slow
 def test_the_champion_that_scored_is_the_one_compared_with_and_a_newer_one_supersedes_nothing_older(world):
     replay = world.replay("2018-07")
     list(replay.steps())

@@ -81,6 +81,7 @@ def without_drift():
     return reports
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", RATES)
 def test_both_tests_together_raise_no_more_false_alarms_than_configured(without_drift, rate):
     streams = len(without_drift[rate])
