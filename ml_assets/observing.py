@@ -4,7 +4,7 @@ What follows from them is in `core.retraining`. Nothing that is stored is read h
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import dagster as dg
@@ -71,7 +71,7 @@ class Observer:
         ]  # fmt: skip
         live = tenures(events)
         if self.clock.is_replayed:
-            live = tuple(type(t)(t.bundle, t.scores_from, t.scores_from.replace(tzinfo=UTC)) for t in live)
+            live = tuple(replace(t, at=_utc(t.scores_from)) for t in live)
         failed = self._failed([p.key for p in partitions if p.landed])
         return Observed(partitions, reports, realised, live, failed)
 

@@ -59,10 +59,12 @@ class RetrainingDesk:
         from ml_assets.core.retraining.causes import first, unprepared
         from ml_assets.core.retraining.decision import decide
         from ml_assets.core.retraining.evidence import Evidence
-        from ml_assets.core.retraining.recorded import judged, requests
+        from ml_assets.core.retraining.recorded import judged
         from ml_assets.core.retraining.staleness import staleness
 
         events, config = self.ledger.events(self.pipeline.name), self.pipeline.config
+        written = judged(events)
+        asked = [(e, d) for e, d in written if d.action == "retrain"]
         rules, now = self.pipeline.retraining_rules, self.observer.clock.now()
         observed = self.observer.observed(events)
         champion = observed.live.bundle if observed.live else None
@@ -71,29 +73,26 @@ class RetrainingDesk:
             staleness(observed, stale, now) if stale else (),
             first(observed.partitions, champion, config.model.window),
             unprepared(observed.partitions, champion, config.model.window, config.monitoring.grace_length, now),
-            self._ticks(events, observed.live),
-            _asked(events, champion),
+            self._ticks(asked, observed.live),
+            _asked(events, asked, champion),
         )
         decision = decide(evidence, observed.partitions, self.observer.trainings(events), rules)
-        written = judged(events)
-        asked = {d.key for _, d in requests(events)}
         is_news = not written or written[-1][0].facts["digest"] != decision.digest
-        if is_news and not (decision.action == "retrain" and decision.key in asked):
+        if is_news and not (decision.action == "retrain" and decision.key in {d.key for _, d in asked}):
             facts = {**decision.to_json(), "digest": decision.digest, "by": by, "now": now.isoformat()}
             self.ledger.append(self.pipeline.name, JUDGED, facts, after=len(events))
         return decision
 
-    def _ticks(self, events: list[Event], live: "Tenure | None") -> "list[Finding]":
+    def _ticks(self, asked: "list[tuple[Event, Decision]]", live: "Tenure | None") -> "list[Finding]":
         """What the schedule asks for since the champion was released and a training was last asked for."""
         from ml_assets.core.retraining.causes import scheduled
-        from ml_assets.core.retraining.recorded import requests
 
         config = self.pipeline.config.retraining
         if config is None or config.schedule is None or live is None:
             return []
         tick = self.observer.clock.last_tick(config.schedule)
-        asked = [datetime.fromisoformat(e.facts["now"]) for e, _ in requests(events)]
-        return [scheduled(tick, config.schedule, live.bundle)] if tick > max([live.at, *asked]) else []
+        then = [datetime.fromisoformat(e.facts["now"]) for e, _ in asked]
+        return [scheduled(tick, config.schedule, live.bundle)] if tick > max([live.at, *then]) else []
 
 
 def ask(pipeline: Pipeline, ledger: Ledger, *, by: str, why: str) -> Event:
@@ -109,12 +108,11 @@ def ask(pipeline: Pipeline, ledger: Ledger, *, by: str, why: str) -> Event:
     return ledger.append(pipeline.name, ASKED, {"by": by, "why": why}, after=len(ledger.events(pipeline.name)))
 
 
-def _asked(events: list[Event], champion: str | None) -> "list[Finding]":
+def _asked(events: list[Event], requests: "list[tuple[Event, Decision]]", champion: str | None) -> "list[Finding]":
     """What persons ask for and no training was asked for yet."""
     from ml_assets.core.retraining.causes import asked
-    from ml_assets.core.retraining.recorded import requests
 
-    answered = {f.identity for _, d in requests(events) for f in d.evidence.asks}
+    answered = {f.identity for _, d in requests for f in d.evidence.asks}
     found = [asked(str(e.sequence), e.facts["by"], e.facts["why"], champion) for e in events if e.kind == ASKED]
     return [finding for finding in found if finding.identity not in answered]
 
