@@ -115,20 +115,25 @@ class DistanceModel:
 
     def p(self, distance: float, seasonal: float = UNKNOWN) -> float:
         """Chance of a distance at least as large; `seasonal` as of `ScoreModel`."""
-        from scipy.special import ndtr
-
-        centres, deviations, likelihood = self._mixture
-        return float(_weights(likelihood, seasonal) @ ndtr((centres - self._root(distance**2)) / deviations))
+        return self._chance(distance, _weights(self._mixture[2], seasonal))
 
     def threshold(self, rate: float, seasonal: float = UNKNOWN) -> float:
         """The distance that is exceeded at this rate, 0 to 1."""
+        weights = _weights(self._mixture[2], seasonal)
         low, high = 0.0, 1.0
-        if self.p(high, seasonal) > rate:
+        if self._chance(high, weights) > rate:
             return high
         for _ in range(50):
             middle = (low + high) / 2
-            low, high = (middle, high) if self.p(middle, seasonal) > rate else (low, middle)
+            low, high = (middle, high) if self._chance(middle, weights) > rate else (low, middle)
         return high
+
+    def _chance(self, distance: float, weights: Floats) -> float:
+        """As `p`, with the weight of each size of seasons."""
+        from scipy.special import ndtr
+
+        centres, deviations, _ = self._mixture
+        return float(weights @ ndtr((centres - self._root(distance**2)) / deviations))
 
     @cached_property
     def _mixture(self) -> tuple[Floats, Floats, Floats]:

@@ -93,7 +93,8 @@ class ColumnCounts:
         return cls(bins, **read)
 
 
-_PART_ROWS = 65_536
+_PART_ROWS = 32_768
+"""So few that they stay in the processor's cache, and that what is made of them is not given back to the system."""
 _ARRAYS = ("cells", "unseen", "apart", "beyond")
 
 
@@ -117,33 +118,21 @@ def _categories(frame: pl.LazyFrame, bins: Bins) -> ColumnCounts:
 
 def _numbers(frame: pl.LazyFrame, bins: Bins) -> ColumnCounts:
     numbers = frame.select(pl.col(bins.name).cast(pl.Float64)).collect()[bins.name]
-    nulls, nans = numbers.null_count(), int(numbers.is_nan().sum())
-    infinite = 0
-    low, high = float(bins.points[0]), float(bins.points[-1])
-    ordered = np.zeros(2 * bins.cells + 1, dtype=np.int64)
-    beyond = [0, 0]
-    places = Places.of(bins.points, len(numbers))
-    for part in _parts(numbers):
-        rows = part[~np.isnan(part)] if nulls + nans else part
-        smallest, largest = rows.min(initial=np.inf), rows.max(initial=-np.inf)
-        if math.isinf(smallest) or math.isinf(largest):
-            infinite += int(np.isinf(rows).sum())
-            rows = rows[np.isfinite(rows)]
-        ordered += np.bincount(places.places(rows), minlength=ordered.size)
-        if smallest < low or largest > high:
-            beyond[0] += _units(low - rows[rows < low], bins.deviation)
-            beyond[1] += _units(rows[rows > high] - high, bins.deviation)
-    points, gaps = ordered[1::2], ordered[::2]
+    nulls = numbers.null_count()
+    counted = Places.of(bins.points, len(numbers)).count(_parts(numbers))
+    points, gaps = counted.places[1::2], counted.places[::2]
     if bins.edges:
         # Rows at an edge belong to the interval before it; before the first edge there is none.
         points = points + np.r_[0, gaps[1:-1]]
         gaps = gaps[[0, -1]]
-    return _one(bins, points, gaps, [nulls, nans, infinite], beyond)
+    distances = (bins.points[0] - counted.below, counted.above - bins.points[-1])
+    beyond = [_units(outside, bins.deviation) for outside in distances]
+    return _one(bins, points, gaps, [nulls, counted.nans - nulls, counted.infinite], beyond)
 
 
 def _parts(values: pl.Series) -> Iterator[Floats]:
     """Pieces that stay in the processor's cache while they are worked on, null as NaN."""
-    for chunk in values.get_chunks():
+    for chunk in values.fill_null(math.nan).get_chunks():
         numbers = chunk.to_numpy()
         for start in range(0, numbers.size, _PART_ROWS):
             yield numbers[start : start + _PART_ROWS]
