@@ -1,6 +1,7 @@
 """What Dagster's event log knows about partitions: when each was made, with what hash, from what.
 
-Reading a materialization back takes Dagster a good part of a millisecond; `latest` does so once for each.
+`latest` reads each materialization once, and without Dagster, which takes a good part of a millisecond for one; how is
+in `event_rows`.
 """
 
 from collections import OrderedDict
@@ -12,13 +13,15 @@ from typing import Any
 import dagster as dg
 from dagster._core.definitions.data_version import DATA_VERSION_TAG
 
+from ml_assets.resources.event_rows import PAGE, Row, identities, is_kept, materializations, sql_storage
+
 MADE_FROM = "made_from"
 """Metadata: upstream asset -> partition -> SHA-256 of what was read. Dagster's own tags hold a hash of hashes."""
 
 
 @dataclass(frozen=True)
 class Made:
-    """One materialization of one partition of an asset; its metadata without pictures: thousands would fill memory."""
+    """One materialization of one partition of an asset; its metadata without what is only shown, see `event_rows`."""
 
     data_version: str
     metadata: Mapping[str, Any]
@@ -31,12 +34,6 @@ class Made:
         read: Mapping[str, Mapping[str, str]] = self.metadata.get(MADE_FROM) or {}
         return read
 
-
-Row = tuple[Any, ...]
-"""What tells a row of the event log from every other, also from one that got the id of a deleted one."""
-
-PAGE = 250
-"""Records read at once: with their pictures, those of drift take 100 kB each. Dagster gives at most a thousand."""
 
 MOST_REMEMBERED = 50_000
 """Materializations that a process keeps of all assets together; those not asked for longest go first."""
@@ -53,7 +50,8 @@ def latest(instance: dg.DagsterInstance, key: dg.AssetKey) -> dict[str, Made]:
     newest = instance.event_log_storage.get_latest_storage_id_by_partition(
         key, dg.DagsterEventType.ASSET_MATERIALIZATION
     )
-    rows = _rows(instance, list(newest.values()))
+    storage = sql_storage(instance)
+    rows = identities(storage, list(newest.values())) if storage else {}
     place = _identity(instance), key
     with _lock:
         before = _remembered.get(place, {})
@@ -62,11 +60,9 @@ def latest(instance: dg.DagsterInstance, key: dg.AssetKey) -> dict[str, Made]:
         for partition, at in newest.items()
         if partition in before and before[partition][0] == rows.get(at)
     }
-    missing = [at for partition, at in newest.items() if partition not in known]
-    for start in range(0, len(missing), PAGE):
-        wanted = dg.AssetRecordsFilter(key, storage_ids=missing[start : start + PAGE])
-        for at, partition, one in _newest_first(instance, wanted):
-            known[partition] = rows.get(at, ()), one
+    missing = {at: partition for partition, at in newest.items() if partition not in known}
+    for at, one in _read(instance, key, list(missing)):
+        known[missing[at]] = rows.get(at, ()), one
     with _lock:
         _remembered[place] = known
         _remembered.move_to_end(place)
@@ -83,24 +79,14 @@ def _identity(instance: dg.DagsterInstance) -> str:
     return storage.get_run_storage_id() if isinstance(storage, SqlRunStorage) else ""
 
 
-def _rows(instance: dg.DagsterInstance, ids: Sequence[int]) -> dict[int, Row]:
-    """Id -> id, run and time of these rows of the event log."""
-    import sqlalchemy
-    from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
-    from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
-
-    storage = instance.event_log_storage
-    if not isinstance(storage, SqlEventLogStorage):
-        return {}  # of Dagster+: without its rows nothing that is remembered counts as known
-    columns = SqlEventLogStorageTable.c
-    found: dict[int, Row] = {}
-    with storage.index_connection() as connection:
-        for start in range(0, len(ids), PAGE):
-            asked = sqlalchemy.select(columns.id, columns.run_id, columns.timestamp).where(
-                columns.id.in_(ids[start : start + PAGE])
-            )
-            found |= {row[0]: tuple(row) for row in connection.execute(asked)}
-    return found
+def _read(instance: dg.DagsterInstance, key: dg.AssetKey, ids: Sequence[int]) -> Iterator[tuple[int, Made]]:
+    storage = sql_storage(instance)
+    if storage:
+        yield from ((at, Made(*one)) for at, one in materializations(storage, ids))
+        return
+    for start in range(0, len(ids), PAGE):
+        wanted = dg.AssetRecordsFilter(key, storage_ids=ids[start : start + PAGE])
+        yield from ((at, one) for at, _, one in _newest_first(instance, wanted))
 
 
 def recent(instance: dg.DagsterInstance, key: dg.AssetKey, partitions: Sequence[str]) -> dict[str, Made]:
@@ -134,7 +120,7 @@ def _newest_first(
                 record.partition_key,
                 Made(
                     data_version=(materialization.tags or {}).get(DATA_VERSION_TAG, ""),
-                    metadata={n: v.value for n, v in materialization.metadata.items() if not _is_picture(v)},
+                    metadata={n: v.value for n, v in materialization.metadata.items() if is_kept(v)},
                     timestamp=record.timestamp,
                     run_id=record.run_id,
                 ),
@@ -142,7 +128,3 @@ def _newest_first(
         if not page.has_more:
             return
         cursor = page.cursor
-
-
-def _is_picture(value: dg.MetadataValue) -> bool:
-    return isinstance(value, dg.MarkdownMetadataValue) and "](data:image/" in (value.md_str or "")

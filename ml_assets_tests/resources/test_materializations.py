@@ -1,9 +1,16 @@
 """What an instance remembers of partitions: the last one counts, with its version, inputs and metadata."""
 
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import dagster as dg
 import pytest
+import sqlalchemy
+from dagster._core.definitions.data_version import DATA_VERSION_TAG
+from dagster._core.storage.event_log import sql_event_log
 
-from ml_assets.resources import materializations
+from ml_assets.resources import event_rows, materializations
 from ml_assets.resources.materializations import MADE_FROM, latest, recent, with_version
 
 # There is no other way to give a data version, and the assets give theirs so.
@@ -95,23 +102,102 @@ def test_an_asset_without_partitions_has_none(instance):
 def test_more_than_a_page(instance, monkeypatch):
     for partition, content in (("a", "one"), ("b", "two"), ("a", "three"), ("c", "four"), ("a", "five")):
         make(instance, partition, content, RAW)
+    monkeypatch.setattr(event_rows, "PAGE", 2)
     monkeypatch.setattr(materializations, "PAGE", 2)
-    read = reads(instance, monkeypatch)
-    made = latest(instance, RAW)
-    assert sorted(map(len, {tuple(ids) for ids in read})) == [1, 2]
+    with statements() as asked:
+        made = latest(instance, RAW)
+    assert sum("event_logs.event" in one for one in asked) == 2
     assert {p: m.metadata["said"] for p, m in made.items()} == {"a": "five", "b": "two", "c": "four"}
     assert set(recent(instance, RAW, ["a", "b", "c"])) == {"a", "b", "c"}
 
 
-def reads(instance: dg.DagsterInstance, monkeypatch) -> list[list[int]]:
+@contextmanager
+def statements() -> Iterator[list[str]]:
+    """The SQL that is executed meanwhile."""
+    asked: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
+        asked.append(statement)
+
+    sqlalchemy.event.listen(sqlalchemy.Engine, "before_cursor_execute", note)
+    try:
+        yield asked
+    finally:
+        sqlalchemy.event.remove(sqlalchemy.Engine, "before_cursor_execute", note)
+
+
+def told(instance: dg.DagsterInstance, partitions: int) -> None:
+    for n in range(partitions):
+        instance.report_runless_asset_event(
+            dg.AssetMaterialization(RAW, partition=f"{n}", metadata=SHOWN, tags={DATA_VERSION_TAG: f"version {n}"})
+        )
+
+
+SCHEMA = dg.TableSchema([dg.TableColumn("c")])
+KEPT = {
+    "text": 'said, "ä" and \u2028',
+    "markdown": dg.MetadataValue.md("*this*"),
+    "int": 7,
+    "float": 0.1,
+    "nan": math.nan,
+    "infinite": -math.inf,
+    "bool": True,
+    "json": {"a": [1, None, {"b": "c"}], "nothing": {}},
+    "path": dg.MetadataValue.path("/a/b"),
+    "url": dg.MetadataValue.url("http://a/b"),
+    "time": dg.MetadataValue.timestamp(1.5),
+}
+ONLY_SHOWN = {
+    "chart": dg.MetadataValue.md("![chart](data:image/png;base64,AAAA)"),
+    "table": dg.MetadataValue.table([dg.TableRecord({"c": 1})], SCHEMA),
+    "schema": dg.MetadataValue.table_schema(SCHEMA),
+    "asset": dg.MetadataValue.asset(RAW),
+    "nothing": dg.MetadataValue.null(),
+}
+SHOWN = KEPT | ONLY_SHOWN
+
+
+def test_rows_say_what_dagster_says(instance):
+    told(instance, 2)
+    made, by_dagster = latest(instance, RAW), recent(instance, RAW, ["0", "1"])
+    assert repr(made) == repr(by_dagster)  # NaN is not equal to itself
+    assert made["0"].metadata.keys() == KEPT.keys()
+    assert made["1"].data_version == "version 1"
+    assert made["1"].metadata["json"] == KEPT["json"]
+
+
+def test_many_partitions_take_as_few_questions_as_few_do_and_no_objects_of_dagster(instance, monkeypatch):
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("an event was read back by Dagster")
+
+    asked = []
+    for partitions in (3, 60):
+        told(instance, partitions)
+        with monkeypatch.context() as patched, statements() as needed:
+            patched.setattr(sql_event_log, "deserialize_value", refuse)
+            assert len(latest(instance, RAW)) == partitions
+        asked.append(sum("FROM event_logs" in one for one in needed))
+    assert asked == [3, 3]  # which are the last ones, what tells them apart, what they hold
+
+
+def test_a_log_that_is_no_database_is_asked_by_dagster(instance, monkeypatch):
+    told(instance, 3)
+    expected = repr(latest(instance, RAW))
+    monkeypatch.setattr(materializations, "sql_storage", lambda _: None)
+    monkeypatch.setattr(materializations, "PAGE", 2)
+    assert repr(dict(sorted(latest(instance, RAW).items()))) == expected
+
+
+def reads(monkeypatch) -> list[list[int]]:
     """Ids of the materializations that are read back from now on, call by call."""
-    fetch, read = instance.fetch_materializations, []
+    read_rows, read = materializations.materializations, []
 
-    def counted(wanted: dg.AssetRecordsFilter, **options: object) -> object:
-        read.append(list(wanted.storage_ids or ()))
-        return fetch(wanted, **options)
+    def counted(storage: object, ids: list[int]) -> object:
+        if ids:
+            read.append(list(ids))
+        return read_rows(storage, ids)
 
-    monkeypatch.setattr(instance, "fetch_materializations", counted)
+    monkeypatch.setattr(materializations, "materializations", counted)
     return read
 
 
@@ -119,7 +205,7 @@ def test_what_was_read_once_is_not_read_again(instance, monkeypatch):
     for partition in "abc":
         make(instance, partition, "one", RAW)
     first = latest(instance, RAW)
-    read = reads(instance, monkeypatch)
+    read = reads(monkeypatch)
     assert latest(instance, RAW) == first
     assert read == []
     make(instance, "b", "two", RAW)
@@ -176,18 +262,9 @@ def test_a_process_forgets_what_was_not_asked_for_longest(instance, monkeypatch)
     make(instance, "a", "one", RAW, FEATURES)
     make(instance, "b", "one", RAW, FEATURES)
     latest(instance, RAW)
-    read = reads(instance, monkeypatch)
+    read = reads(monkeypatch)
     latest(instance, RAW)
     assert read == []
     latest(instance, FEATURES)
     assert set(latest(instance, RAW)) == {"a", "b"}
     assert [len(ids) for ids in read] == [2, 2]
-
-
-def test_pictures_are_left_out(instance):
-    shown = {
-        "chart": dg.MetadataValue.md("![chart](data:image/png;base64,AAAA)"),
-        "said": dg.MetadataValue.md("*this*"),
-    }
-    instance.report_runless_asset_event(dg.AssetMaterialization(RAW, partition="a", metadata=shown))
-    assert latest(instance, RAW)["a"].metadata == {"said": "*this*"}
