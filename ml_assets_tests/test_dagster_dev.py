@@ -20,7 +20,7 @@ from ml_assets.core.retraining.recorded import requests
 from ml_assets.resources.ledger import Ledger
 from ml_assets.resources.sources.injections import ZoneShiftConfig
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(seconds=120)
 
 ROWS = 1500
 MONTH = "2018-04"

@@ -207,12 +207,11 @@ def main() -> None:
     import dagster_mlflow  # noqa: F401
     import jinja2  # noqa: F401
     import lightgbm  # noqa: F401
-    import matplotlib.figure
     import mlflow.pyfunc
     import mlflow.store.model_registry.sqlalchemy_store
     import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
     import optuna.storages  # noqa: F401
-    import pandera.backends.polars.register  # noqa: F401
+    import pandera.backends.polars.builtin_checks
     import pandera.polars  # noqa: F401
     import sklearn.linear_model
     import sklearn.tree  # noqa: F401

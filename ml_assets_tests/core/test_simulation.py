@@ -297,7 +297,7 @@ def mean_error(train: list[pl.DataFrame], score: list[pl.DataFrame]) -> float:
     return float(np.mean(errors))
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=70, alone=True)
 def test_a_model_errs_on_simulated_trips_as_on_real_ones(months: dict[str, pl.DataFrame]) -> None:
     before = [trips for key, trips in months.items() if "2019-01" <= key < "2020-03"]
     pandemic = [trips for key, trips in months.items() if key >= "2020-03"]
