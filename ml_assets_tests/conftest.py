@@ -304,3 +304,23 @@ def judged_at(root: Path) -> Judged:
 @pytest.fixture
 def judged(tmp_path) -> Judged:
     return judged_at(tmp_path)
+
+
+@pytest.fixture
+def station(tmp_path):
+    from ml_assets_tests.station import Station
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield Station(tmp_path, instance)
+
+
+@pytest.fixture
+def drifted(station):
+    """Champion as of March; of the last three months two have drifted, which is enough."""
+    station.land("2018-01", "2018-02", "2018-03")
+    station.release()
+    station.follow("2018-04")
+    station.follow("2018-05", "drifted")
+    station.follow("2018-06", "drifted")
+    station.now = "2018-07-01T00:00:00"
+    return station

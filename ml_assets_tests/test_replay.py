@@ -6,6 +6,7 @@ import pytest
 from ml_assets.core.errors import ConfigError, TrainingError
 from ml_assets.replay import STARTED_BY_TAG, RunFailed
 from ml_assets.resources.materializations import latest
+from ml_assets.retraining import accept
 from ml_assets.stale_data import SCORED, DataSide
 
 
@@ -142,10 +143,30 @@ def test_a_replay_may_begin_later(world):
     ]
 
 
-def test_a_missing_partition_of_the_window_is_named(world):
-    list(world.replay("2018-01").steps())
-    job = world.replay().definitions.resolve_job_def("duration_train")
-    result = job.execute_in_process(instance=world.instance, partition_key="2018-02", raise_on_error=False)
-    [failure] = result.get_step_failure_events()
-    assert "partition 2018-02 of duration/features" in str(failure.step_failure_data.error)
-    assert "materialize that partition first" in str(failure.step_failure_data.error)
+def test_a_missing_partition_of_the_window_is_named_and_done_without_where_a_person_accepts_it(world):
+    replay = world.replay("2018-01")
+    list(replay.steps())
+    follow, train = (replay.definitions.resolve_job_def(f"duration_{name}") for name in ("follow", "train"))
+    assert follow.execute_in_process(
+        instance=world.instance, partition_key="2018-03",
+        asset_selection=[replay.pipeline.key(noun) for noun in ("raw", "validated", "quarantine", "features")],
+    ).success  # fmt: skip
+
+    def trained(as_of: str, *nouns: str) -> dg.ExecuteInProcessResult:
+        selection = [replay.pipeline.key(noun) for noun in nouns]
+        return train.execute_in_process(
+            instance=world.instance, partition_key=as_of, asset_selection=selection, raise_on_error=False
+        )
+
+    for as_of in ("2018-02", "2018-03"):
+        [failure] = trained(as_of, "training_set").get_step_failure_events()
+        assert "partition 2018-02 of duration/features" in str(failure.step_failure_data.error)
+        assert "materialize that partition first" in str(failure.step_failure_data.error)
+
+    accept(replay.pipeline, replay.ledger, "2018-02", landed=["2018-01", "2018-03"], by="ann", why="lost")
+    assert trained("2018-03", "training_set", "candidate").success
+    manifest = replay.store.record(replay.pipeline.key("training_set"), "2018-03")
+    assert list(manifest["partitions"]) == ["2018-01", "2018-03"]
+    assert manifest["accepted"] == {"2018-02": "lost"}
+    [failure] = trained("2018-02", "training_set").get_step_failure_events()
+    assert "partition 2018-02" in str(failure.step_failure_data.error), "nothing is trained as of what is not there"
