@@ -28,6 +28,8 @@ MOST_LOOKED_BACK = 64
 """Reports of a champion by which a change is called abrupt; only the last few of them count."""
 LABELS, LABELS_KNOWN = "labels", "labels_known"
 """Metadata of features: rows with a label, and those whose label was known by the end of the partition."""
+FEATURES_VERSION = "features_version"
+"""Metadata of features: of what `defs.yaml` says about them, see `Pipeline.features_version`."""
 
 
 @dataclass(frozen=True)
