@@ -12,10 +12,10 @@ demo: setup
 	$(BIN)/ml-assets demo $(ARGS)
 
 test: setup
-	$(BIN)/python -m pytest -m "not slow" --numprocesses auto --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -m "not slow" --numprocesses auto --dist worksteal $(ARGS)
 
 slow: setup
-	$(BIN)/python -m pytest -m slow --numprocesses auto --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -m slow --numprocesses auto --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 dev: setup
 	$(BIN)/ml-assets dev $(ARGS)

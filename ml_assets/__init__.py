@@ -14,5 +14,6 @@
 - add a kind of source?                  `resources.sources`
 - see what a model learnt from, again?   `explain`, `restore`; DVC is behind `resources.versioning`
 - move where things are stored?          `resources.settings`
+- see what becomes of killed runs?      `dead_runs`
 - see what the demo does?                `replay`, then `demo`
 """

@@ -68,9 +68,15 @@ def demo(
 @main.command()
 @click.option("--port", default=3000, show_default=True, help="Port of the UI on 127.0.0.1.")
 @click.option("--source", default=None, metavar="simulated|DIR", help="As of `ml-assets demo`.")
+@click.option(
+    "--workspace", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Workspace file of Dagster with another code location; without it, this project's.",
+)  # fmt: skip
 @DATA_OPTION
-def dev(port: int, source: str | None, data: Path | None) -> None:
+def dev(port: int, source: str | None, workspace: Path | None, data: Path | None) -> None:
     """Open the Dagster UI, with its daemon, on everything that is stored.
+
+    Runs that were left when everything was killed are ended first, so that what they were to do is tried again.
 
     \b
     Example:
@@ -79,16 +85,19 @@ def dev(port: int, source: str | None, data: Path | None) -> None:
     use(data)
     if source is not None:
         _read_from(source)
-    from ml_assets.resources.home import prepare_home
+    from ml_assets.dead_runs import end_left_runs
+    from ml_assets.resources.home import instance, prepare_home
     from ml_assets.resources.settings import REPOSITORY
 
+    location = str((workspace or REPOSITORY / "workspace.yaml").resolve())
     # From its own home: in a folder with a dagster.yaml that is not DAGSTER_HOME's, Dagster warns.
     os.chdir(prepare_home())
+    with instance() as shared:
+        end_left_runs(shared, say=click.echo)
     # Dagster 1.13 warns that its own command will be replaced by `dg dev`, which is not installed with it.
     os.environ["PYTHONWARNINGS"] = "ignore:Function `dev_command` is superseded"
     dagster = str(Path(sys.executable).with_name("dagster"))
-    workspace = str(REPOSITORY / "workspace.yaml")
-    os.execv(dagster, [dagster, "dev", "-w", workspace, "-h", "127.0.0.1", "-p", str(port)])  # noqa: S606
+    os.execv(dagster, [dagster, "dev", "-w", location, "-h", "127.0.0.1", "-p", str(port)])  # noqa: S606
 
 
 MODEL_OPTION = click.option("--model", required=True, metavar="VERSION", help="SHA-256 of a bundle, or its beginning.")

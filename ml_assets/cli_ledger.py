@@ -1,4 +1,4 @@
-"""The commands about decisions and releases: history, status, rollback, release, verify.
+"""The commands about decisions and releases: history, status, rollback, release, retrain, accept, verify.
 
 What they do is in `ledger_commands` (those that read) and `release_commands` (those that change).
 """
@@ -138,6 +138,27 @@ def retrain(pipeline: str, reason: str, as_json: bool, data: Path | None) -> Non
 
 @click.command()
 @PIPELINE_OPTION
+@click.option("--partition", required=True, metavar="PARTITION", help="The one that is missing, e.g. 2018-04.")
+@click.option("--reason", required=True, help=REASON_HELP)
+@JSON_OPTION
+@DATA_OPTION
+def accept(pipeline: str, partition: str, reason: str, as_json: bool, data: Path | None) -> None:
+    """Accept that a partition of the table never lands: trainings of this pipeline do without it from now on.
+
+    Until then a missing partition keeps every training waiting whose learning window it is in.
+
+    \b
+    Example:
+      ml-assets accept --partition 2018-04 --reason "the meters' provider lost that month"
+    """
+    use(data)
+    from ml_assets.release_commands import accept as run_accept
+
+    run_accept(pipeline, partition, reason=_told(reason), as_json=as_json)
+
+
+@click.command()
+@PIPELINE_OPTION
 @click.option(
     "--expect",
     metavar="HEAD",
@@ -162,4 +183,4 @@ def verify(pipeline: str, expect: str | None, as_json: bool, data: Path | None) 
     run_verify(pipeline, expect=expect, as_json=as_json)
 
 
-COMMANDS = (history, status, rollback, release, retrain, verify)
+COMMANDS = (history, status, rollback, release, retrain, accept, verify)

@@ -13,7 +13,7 @@ from dagster._core.storage.asset_check_execution_record import AssetCheckExecuti
 
 from ml_assets.core.releases import BEGUN, Event
 from ml_assets.core.retraining.observed import Observed, Partition, Realised, Report, tenures
-from ml_assets.core.retraining.recorded import trainings
+from ml_assets.core.retraining.recorded import accepted, trainings
 from ml_assets.core.retraining.trainings import Training
 from ml_assets.core.windows import Window
 from ml_assets.partitions import windows_through
@@ -28,6 +28,8 @@ MOST_LOOKED_BACK = 64
 """Reports of a champion by which a change is called abrupt; only the last few of them count."""
 LABELS, LABELS_KNOWN = "labels", "labels_known"
 """Metadata of features: rows with a label, and those whose label was known by the end of the partition."""
+FEATURES_VERSION = "features_version"
+"""Metadata of features: of what `defs.yaml` says about them, see `Pipeline.features_version`."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,8 @@ class Observer:
         defects = self.defects([key for key in windows if key in made["raw"]][-self.pipeline.config.model.window :])
         newest = max((key for key in windows if key in made["raw"]), key=lambda k: windows[k].end, default=None)
         partitions = [self._partition(w, made, defects.get(w.key, ()), w.key == newest) for w in windows.values()]
+        given_up = accepted(events)
+        partitions = [replace(p, accepted=True) if p.key in given_up else p for p in partitions]
         reports = self._reports({key: m for key, m in made["drift"].items() if key in windows}, windows)
         realised = [
             Realised(

@@ -182,6 +182,14 @@ class Pipeline:
         return f"{self.metric_unit}²" if squared else self.metric_unit
 
     @property
+    def features_version(self) -> str:
+        """Of what `defs.yaml` says about what features hold, such as the delay of the label; not of their own code."""
+        from ml_assets.core.decision_record import sha256_of
+
+        told = {"label": self.config.label.model_dump(mode="json"), "kept": list(self.kept_columns)}
+        return sha256_of(told)[:12]
+
+    @property
     def features_reference(self) -> Reference:
         """The list of features."""
         return Reference(self.folder, self.config.features)

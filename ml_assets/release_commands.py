@@ -1,4 +1,4 @@
-"""`ml-assets release`, `rollback` and `retrain`: what a person on call changes.
+"""`ml-assets release`, `rollback`, `retrain` and `accept`: what a person on call changes.
 
 The rules are in `ml_assets.releasing`; what only reads the ledger is in `ledger_commands`.
 """
@@ -17,6 +17,7 @@ from ml_assets.resources.ledger import Ledger
 from ml_assets.resources.models import Models
 from ml_assets.resources.settings import settings
 from ml_assets.resources.storage import Store
+from ml_assets.retraining import accept as accept_partition
 from ml_assets.retraining import ask
 
 SHOWN = 12
@@ -62,6 +63,17 @@ def retrain(pipeline: str, *, reason: str, as_json: bool) -> None:
         return
     click.echo(f"{desk.name}: asked for; event {event.sequence} of the ledger")
     click.echo(f"  the sensor {desk.name}_retraining decides on it at its next look, while Dagster's daemon runs")
+
+
+def accept(pipeline: str, partition: str, *, reason: str, as_json: bool) -> None:
+    """Accept that a partition never lands; see `retraining.accept`."""
+    desk = desk_of(pipeline)
+    landed = desk.store.partitions(desk.pipeline.key("raw"))
+    event = accept_partition(desk.pipeline, desk.ledger, partition, landed=landed, by=person(), why=reason)
+    if as_json:
+        click.echo(json.dumps({"pipeline": desk.name, "event": event.to_json()}, indent=1))
+        return
+    click.echo(f"{desk.name}: trainings do without {partition}; event {event.sequence} of the ledger")
 
 
 def named(desk: ReleaseDesk, version: str | None) -> str:

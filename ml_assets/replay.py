@@ -21,6 +21,7 @@ from ml_assets.core.errors import ConfigError, MLAssetsError, SourceNotFound
 from ml_assets.core.landing import refuse_other_source
 from ml_assets.core.releases import live, settled
 from ml_assets.core.windows import Window
+from ml_assets.dead_runs import STARTED_BY_TAG, end_run
 from ml_assets.observing import Observer
 from ml_assets.partitions import windows_through
 from ml_assets.problem import Pipeline
@@ -37,7 +38,6 @@ from ml_assets.stale_data import SCORED, DataSide
 
 MOST_LOOKS = 10
 """Looks of a sensor at one partition; what it asks for is done in fewer, or it would never come to rest."""
-STARTED_BY_TAG = "ml_assets/started_by"
 JOBS = {"follow": "follow", "refresh": "follow", "judge": "follow", "train": "train"}
 """What a replay does -> the job that does it."""
 
@@ -228,10 +228,7 @@ class Replay:
         going_on = [status for status in dg.DagsterRunStatus if status not in over]
         runs = self.instance.get_runs(dg.RunsFilter(statuses=going_on, tags={STARTED_BY_TAG: "replay"}))
         for run in runs:
-            self.instance.report_run_failed(run, "the replay that ran it was killed")
-            if self.instance.event_log_storage.supports_global_concurrency_limits:
-                # Or the next training would wait for ever for a place that nobody gives back.
-                self.instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+            end_run(self.instance, run, "the replay that ran it was killed")
         newest = self.instance.get_runs(limit=1)
         if runs or any(run.job_name == f"{self.pipeline.name}_train" for run in newest):
             self._settle()

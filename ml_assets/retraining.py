@@ -3,16 +3,18 @@
 The rules are in `core.retraining`; what is known is looked up by `observing`. Sensors only turn a decision into runs.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from ml_assets.core.errors import TrainingError
-from ml_assets.core.releases import ASKED, BEGUN, ENDED, JUDGED, Event
+from ml_assets.core.errors import ConfigError, TrainingError
+from ml_assets.core.releases import ACCEPTED, ASKED, BEGUN, ENDED, JUDGED, Event
 from ml_assets.core.retraining.trainings import Plan
 from ml_assets.observing import Observer, is_over
+from ml_assets.partitions import windows_through
 from ml_assets.problem import Pipeline
 from ml_assets.resources.ledger import Ledger
 
@@ -106,6 +108,35 @@ def ask(pipeline: Pipeline, ledger: Ledger, *, by: str, why: str) -> Event:
     """
     pipeline.retraining_rules  # noqa: B018 - raises
     return ledger.append(pipeline.name, ASKED, {"by": by, "why": why}, after=len(ledger.events(pipeline.name)))
+
+
+def accept(pipeline: Pipeline, ledger: Ledger, partition: str, *, landed: Collection[str], by: str, why: str) -> Event:
+    """Write down that a partition never lands: trainings do without it, and its silence is no reason to retrain.
+
+    Should it land all the same, it is learnt from like any other.
+
+    Args:
+        pipeline: which.
+        ledger: of all pipelines.
+        partition: its key.
+        landed: keys of the partitions of the table that have landed.
+        by: who.
+        why: in their words.
+
+    Raises:
+        ConfigError: there is no such partition, its window is not over, or it has landed.
+        LedgerConflict: somebody else wrote meanwhile.
+    """
+    over = [w.key for w in windows_through(pipeline.table.partitions)]
+    if partition not in over or partition in landed:
+        raise ConfigError(
+            f"partition {partition} of {pipeline.table.name}",
+            found="it has landed" if partition in landed else "no partition whose window is over",
+            expected="one of " + (", ".join(key for key in over if key not in landed) or "none: all have landed"),
+            cure="accept only what is missing; what landed broken is repaired and ingested again",
+        )
+    facts = {"partition": partition, "by": by, "why": why}
+    return ledger.append(pipeline.name, ACCEPTED, facts, after=len(ledger.events(pipeline.name)))
 
 
 def _asked(events: list[Event], requests: "list[tuple[Event, Decision]]", champion: str | None) -> "list[Finding]":

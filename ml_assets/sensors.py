@@ -1,6 +1,7 @@
 """The sensors: what starts runs without a person, and what is done when a run is over."""
 
 import dagster as dg
+from dagster._core.storage.tags import RUN_KEY_TAG
 
 from ml_assets.assets.monitoring import landed, refresh_times
 from ml_assets.problem import Pipeline
@@ -12,6 +13,8 @@ OVER = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunS
 MINIMUM_INTERVAL_SECONDS = 30
 AUTOMATION_INTERVAL_SECONDS = 10
 """Shorter than of the sensors that ask for ingestion, or what those start would always have to wait for a look."""
+MOST_REQUESTS = 100
+"""Of one look, as of `core.landing`."""
 
 
 def automation() -> dg.AutomationConditionSensorDefinition:
@@ -52,12 +55,14 @@ def late_labels(pipeline: Pipeline) -> dg.SensorDefinition:
             return dg.SkipReason(
                 f"{len(told)} partitions are measured, {waiting} of which wait for labels known after {newest.end}"
             )
-        return dg.SensorResult(
-            [
-                dg.RunRequest(f"{pipeline.name}/late_labels/{partition}/{newest.key}", partition_key=partition)
-                for partition in asked
-            ]
-        )
+        keys = {partition: f"{pipeline.name}/late_labels/{partition}/{newest.key}" for partition in sorted(asked)}
+        # What was asked for is due until its run has ended, and for ever if that failed: it must not take all places.
+        runs = context.instance.get_runs(dg.RunsFilter(tags={RUN_KEY_TAG: list(keys.values())}))
+        known = {run.tags[RUN_KEY_TAG] for run in runs}
+        new = [dg.RunRequest(key, partition_key=partition) for partition, key in keys.items() if key not in known]
+        if not new:
+            return dg.SkipReason(f"{len(asked)} partitions are to be measured again, and are asked for already")
+        return dg.SensorResult(new[:MOST_REQUESTS])
 
     return late
 

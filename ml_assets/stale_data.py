@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ml_assets.core.releases import champion_for
 from ml_assets.core.windows import Window
+from ml_assets.observing import FEATURES_VERSION
 from ml_assets.problem import Pipeline
 from ml_assets.resources.ledger import Ledger
 from ml_assets.resources.materializations import Made
@@ -63,6 +64,9 @@ class DataSide:
         """Whether a partition was made from what its inputs hold now."""
         one = made[noun].get(partition)
         if one is None:
+            return False
+        version = self.pipeline.features_version
+        if noun == "features" and one.metadata.get(FEATURES_VERSION, version) != version:
             return False
         for upstream in INPUTS[noun]:
             before = self.pipeline.partitions_before if noun == "features" else 0

@@ -46,6 +46,17 @@ def pytest_runtest_makereport(item, call):
         report.outcome = "failed"
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """The longest proofs come first, so that no processor waits for one at the end; those of a file stay together,
+    since they share what is made once, unless they say that they stand alone."""
+    marks = {item: item.get_closest_marker("slow") for item in items}
+    items.sort(key=lambda item: -marks[item].kwargs.get("seconds", 0) if marks[item] else 0)
+    for item, mark in marks.items():
+        if mark and not mark.kwargs.get("alone"):
+            item.add_marker(pytest.mark.xdist_group(str(item.path)))
+
+
 @pytest.fixture(scope="session")
 def tlc() -> Path:
     """The folder of real taxi trips; tests that need it are skipped without it."""
@@ -293,3 +304,23 @@ def judged_at(root: Path) -> Judged:
 @pytest.fixture
 def judged(tmp_path) -> Judged:
     return judged_at(tmp_path)
+
+
+@pytest.fixture
+def station(tmp_path):
+    from ml_assets_tests.station import Station
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield Station(tmp_path, instance)
+
+
+@pytest.fixture
+def drifted(station):
+    """Champion as of March; of the last three months two have drifted, which is enough."""
+    station.land("2018-01", "2018-02", "2018-03")
+    station.release()
+    station.follow("2018-04")
+    station.follow("2018-05", "drifted")
+    station.follow("2018-06", "drifted")
+    station.now = "2018-07-01T00:00:00"
+    return station

@@ -20,7 +20,7 @@ LAYERS = [
     ("partitions", "resources"),
     ("config",),
     ("problem", "user_code"),
-    ("attributing", "releasing", "observing"),
+    ("attributing", "dead_runs", "releasing", "observing"),
     ("retraining",),
     ("assets", "ledger_audit"),
     ("checks", "jobs", "landing", "scaffolds", "sensors", "retraining_sensors"),

@@ -56,6 +56,29 @@ def test_the_data_side_follows_new_rows_once_and_a_release_in_the_newest_partiti
     assert {p for k, p in asked if k == "duration/predictions"} == {newest}
 
 
+def test_features_are_made_again_where_the_yaml_says_otherwise_what_they_hold(world):
+    features = dg.AssetKey(["duration", "features"])
+
+    def asked(definitions, cursor=None):
+        result = dg.evaluate_automation_conditions(
+            definitions, world.instance, asset_selection=dg.AssetSelection.assets(features), cursor=cursor
+        )
+        return result.cursor, set(result.get_requested_partitions(features))
+
+    label = world.pipeline["attributes"]["label"]
+    world.instance.report_runless_asset_event(
+        dg.AssetMaterialization(dg.AssetKey(["rides", "validated"]), partition="2018-01")
+    )
+    now = world.replay().definitions
+    cursor, _ = asked(now)
+    cursor, again = asked(now, cursor)
+    assert again == set()
+    delayed = world.replay(pipeline=world.changed(world.pipeline, label={**label, "delay": "2d"})).definitions
+    cursor, again = asked(delayed, cursor)
+    assert again == {"2018-01"}, "the only month whose rows are there"
+    assert asked(delayed, cursor)[1] == set()
+
+
 FOLLOWING = {("duration/features", "2018-01"), ("duration/features", "2018-02")}
 AUTOMATED = [
     dg.AssetKey(k.split("/"))

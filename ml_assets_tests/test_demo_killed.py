@@ -15,23 +15,19 @@ from ml_assets.core.releases import DECIDED, RELEASED, check_chain
 from ml_assets.core.retraining.recorded import requests
 from ml_assets.resources.bundle_files import load
 from ml_assets.resources.ledger import Ledger
+from ml_assets.resources.sources.simulated import months_between, write_tlc_files
 
-pytestmark = pytest.mark.slow
-THROUGH = "2019-01"
+pytestmark = pytest.mark.slow(seconds=140)
+MONTHS = months_between("2018-01", "2019-01")
+ROWS = 2500
 
 
 def command(data: Path) -> list[str]:
-    folder = Path(sys.executable).parent
-    return [
-        str(folder / "ml-assets"),
-        "demo",
-        "--data",
-        str(data),
-        "--through",
-        THROUGH,
-        "--json",
-        str(data / "s.json"),
-    ]
+    files = data.parent / "files"
+    if not files.exists():
+        list(write_tlc_files(files, MONTHS, ROWS, 0))
+    ml_assets = str(Path(sys.executable).with_name("ml-assets"))
+    return [ml_assets, "demo", "--source", str(files), "--data", str(data), "--json", str(data / "s.json")]
 
 
 def without_seconds(summary: Path) -> dict:

@@ -16,7 +16,7 @@ import pytest
 
 from ml_assets.resources.storage import Store
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(seconds=50)
 SCRIPT = Path(__file__).with_name("training_processes.py")
 AS_OF = "2018-02"
 TRIALS = 5

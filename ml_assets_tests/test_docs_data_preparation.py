@@ -85,7 +85,7 @@ def test_the_page_holds_what_is_run_here():
     assert len(COMMANDS) == 3
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=30)
 @pytest.mark.skipif(
     not Path(sys.prefix).with_name(".venv-dvc").exists(), reason="no environment of dvc; `make setup` makes it"
 )
@@ -128,7 +128,7 @@ with instance() as shared:
 """
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=30)
 def test_two_trainings_at_once_version_one_after_the_other_and_lose_nothing(project):
     run(project, "demo", "--pipeline", "transit_hours", "--through", "2024-06")
     shutil.rmtree(project / "data/versions")

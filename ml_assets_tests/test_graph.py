@@ -96,7 +96,7 @@ def check_what_is_told(instance):
         assert len(json.dumps({k: str(v.value) for k, v in metadata.items()})) < 400_000, name
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=40)
 def test_the_same_inputs_give_the_same_bundles_and_versions_on_one_and_on_two_threads(world, tmp_path, monkeypatch):
     tuning = {"trials": 3, "folds": 1, "space": {"leaves": {"low": 7, "high": 63}, "learning_rate": [0.05, 0.2]}}
     one, two = (

@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,17 @@ def test_every_pinned_package_has_a_hash_and_no_address():
 def test_dagster_and_dvc_do_not_share_an_environment():
     assert "\ndvc==" not in (REPOSITORY / "requirements.lock").read_text()
     assert "\ndagster==" not in (REPOSITORY / "requirements-dvc.lock").read_text()
+
+
+def test_a_command_that_needs_more_memory_than_it_may_fails():
+    within = [sys.executable, str(REPOSITORY / "scripts/within_memory.py")]
+    greedy = [sys.executable, "-c", "b'1' * 100_000_000"]
+    told = [
+        subprocess.run([*within, most, *greedy], capture_output=True, text=True, check=False) for most in ("50", "1000")
+    ]
+    assert [done.returncode for done in told] == [1, 0]
+    assert "50 are allowed" in told[0].stderr
+    assert subprocess.run([*within, "1000", "false"], check=False).returncode == 1
 
 
 def test_no_file_names_a_machine_or_a_package_index():

@@ -52,6 +52,20 @@ def test_retrain_writes_down_who_asks_and_why(judged, call, monkeypatch):
     assert json.loads(done(call("retrain", "--reason", "again", "--json")))["event"]["facts"]["why"] == "again"
 
 
+def test_accept_writes_down_who_does_without_what_and_why(judged, call):
+    refused(call("accept", "--partition", "2018-04"), "--reason")
+    refused(call("accept", "--partition", "2018-13", "--reason", "lost"), "partition 2018-13 of trips", "cure")
+    raw = judged.store.base / "trips/raw/2018-05.parquet"
+    raw.parent.mkdir(parents=True)
+    raw.touch()
+    refused(call("accept", "--partition", "2018-05", "--reason", "lost"), "it has landed")
+    assert "do without 2018-04; event 1 of" in done(call("accept", "--partition", "2018-04", "--reason", "lost"))
+    assert "ann accepted that 2018-04 never lands: lost" in done(call("history"))
+    assert (
+        json.loads(done(call("accept", "--partition", "2018-06", "--reason", "x", "--json")))["event"]["sequence"] == 2
+    )
+
+
 def test_history(judged, call):
     judged.make_live("2018-03")
     second = judged.make_live("2018-06")

@@ -6,16 +6,17 @@ import pytest
 from ml_assets.core.errors import ConfigError, TrainingError
 from ml_assets.replay import STARTED_BY_TAG, RunFailed
 from ml_assets.resources.materializations import latest
+from ml_assets.retraining import accept
 from ml_assets.stale_data import SCORED, DataSide
 
 
 def test_a_stopped_replay_goes_on_where_it_was(world):
-    steps = world.replay().steps()
+    steps = world.replay("2018-04").steps()
     done = [next(steps) for _ in range(4)]
     steps.close()
-    rest = list(world.replay().steps())
+    rest = list(world.replay("2018-04").steps())
     assert [(s.partition, s.what) for s in done + rest].count(("2018-03", "train")) == 1
-    assert len(done + rest) == 10
+    assert len(done + rest) == 5
 
 
 @pytest.mark.parametrize("status", ["NOT_STARTED", "STARTING", "STARTED", "CANCELING"])
@@ -30,6 +31,19 @@ def test_a_run_that_a_killed_replay_left_is_marked_as_failed_and_others_are_left
     assert world.instance.get_run_by_id(left.run_id).status == dg.DagsterRunStatus.FAILURE
     assert world.instance.get_run_by_id(other.run_id).status == dg.DagsterRunStatus(status)
     assert replay.end_what_was_killed() == 0
+
+
+def test_another_delay_of_the_label_makes_the_features_again(world):
+    label = world.untrained["attributes"]["label"]
+    first = world.replay("2018-01", pipeline=world.untrained)
+    list(first.steps())
+    before = latest(world.instance, first.pipeline.key("features"))["2018-01"]
+    assert list(world.replay("2018-01", pipeline=world.untrained).steps()) == []
+    later = world.replay("2018-01", pipeline=world.changed(world.untrained, label={**label, "delay": "2d"}))
+    assert [(s.partition, s.what) for s in later.steps()] == [("2018-01", "follow")]
+    after = latest(world.instance, first.pipeline.key("features"))["2018-01"]
+    assert (before.data_version, before.metadata["labels"]) != (after.data_version, 0)
+    assert before.metadata["labels_known"] > after.metadata["labels_known"]
 
 
 def test_a_changed_source_makes_again_what_depends_on_it_and_nothing_else(world, tmp_path):
@@ -133,19 +147,34 @@ def test_the_release_asset_refuses_without_an_evaluation(world):
 
 
 def test_a_replay_may_begin_later(world):
-    steps = [(s.partition, s.what) for s in world.replay("2018-06", first="2018-03").steps()]
-    assert steps == [
-        *((f"2018-0{m}", "follow") for m in (3, 4, 5)),
-        ("2018-05", "train"),
-        ("2018-06", "follow"),
-        ("2018-06", "train"),
-    ]
+    steps = [(s.partition, s.what) for s in world.replay("2018-05", first="2018-03").steps()]
+    assert steps == [*((f"2018-0{m}", "follow") for m in (3, 4, 5)), ("2018-05", "train")]
 
 
-def test_a_missing_partition_of_the_window_is_named(world):
-    list(world.replay("2018-01").steps())
-    job = world.replay().definitions.resolve_job_def("duration_train")
-    result = job.execute_in_process(instance=world.instance, partition_key="2018-02", raise_on_error=False)
-    [failure] = result.get_step_failure_events()
-    assert "partition 2018-02 of duration/features" in str(failure.step_failure_data.error)
-    assert "materialize that partition first" in str(failure.step_failure_data.error)
+def test_a_missing_partition_of_the_window_is_named_and_done_without_where_a_person_accepts_it(world):
+    replay = world.replay("2018-01")
+    list(replay.steps())
+    follow, train = (replay.definitions.resolve_job_def(f"duration_{name}") for name in ("follow", "train"))
+    assert follow.execute_in_process(
+        instance=world.instance, partition_key="2018-03",
+        asset_selection=[replay.pipeline.key(noun) for noun in ("raw", "validated", "quarantine", "features")],
+    ).success  # fmt: skip
+
+    def trained(as_of: str, *nouns: str) -> dg.ExecuteInProcessResult:
+        selection = [replay.pipeline.key(noun) for noun in nouns]
+        return train.execute_in_process(
+            instance=world.instance, partition_key=as_of, asset_selection=selection, raise_on_error=False
+        )
+
+    for as_of in ("2018-02", "2018-03"):
+        [failure] = trained(as_of, "training_set").get_step_failure_events()
+        assert "partition 2018-02 of duration/features" in str(failure.step_failure_data.error)
+        assert "materialize that partition first" in str(failure.step_failure_data.error)
+
+    accept(replay.pipeline, replay.ledger, "2018-02", landed=["2018-01", "2018-03"], by="ann", why="lost")
+    assert trained("2018-03", "training_set", "candidate").success
+    manifest = replay.store.record(replay.pipeline.key("training_set"), "2018-03")
+    assert list(manifest["partitions"]) == ["2018-01", "2018-03"]
+    assert manifest["accepted"] == {"2018-02": "lost"}
+    [failure] = trained("2018-02", "training_set").get_step_failure_events()
+    assert "partition 2018-02" in str(failure.step_failure_data.error), "nothing is trained as of what is not there"

@@ -32,7 +32,7 @@ from ml_assets.resources.tracking import Tracking
 from ml_assets.resources.tracking_queue import Queue
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.slow(seconds=130),
     pytest.mark.filterwarnings(
         "ignore:The ``noload`` loader strategy:sqlalchemy.exc.SADeprecationWarning"  # mlflow 3.17 with SQLAlchemy 2.1
     ),

@@ -10,7 +10,7 @@ import pytest
 from benchmarks.dagster_dev import OVER, DagsterDev
 from ml_assets.resources.sources.simulated import write_tlc_files
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(seconds=80)
 
 LAUNCH = """mutation($p: ExecutionParams!) { launchRun(executionParams: $p) { __typename
   ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""

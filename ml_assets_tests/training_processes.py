@@ -6,7 +6,8 @@ The file holds rounds of cases; the cases of a round go on two at a time. A case
 which is copied `from` another one if that is given, the `last` partition, and `children`, one after the other. A child
 does what `ml-assets demo` does, and trains as of the last partition; it stops `until` a step of the replay is done, has
 an `environment` of its own, and a `hindrance`. What a child left that did not end well is copied to `<data>-<its
-number>`, as it was found; what each said is in `<data>-<its number>.said`.
+number>`, as it was found; what each said is in `<data>-<its number>.said`. Pictures are made and not drawn: that is a
+quarter of a training this small.
 
 Prints the exit codes of each case, round by round. The heavy packages are imported once, before forking, and not used
 by the parent: what has threads would not survive a fork.
@@ -204,11 +205,18 @@ def main() -> None:
     file = Path(sys.argv[1])
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     import dagster_mlflow  # noqa: F401
+    import jinja2  # noqa: F401
     import lightgbm  # noqa: F401
+    import mlflow.pyfunc
+    import mlflow.store.model_registry.sqlalchemy_store
     import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
     import optuna.storages  # noqa: F401
+    import pandera.backends.polars.builtin_checks
     import pandera.polars  # noqa: F401
+    import sklearn.linear_model
+    import sklearn.tree  # noqa: F401
     import sqlalchemy.orm
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     import ml_assets.components
     import ml_assets.definitions
@@ -216,6 +224,7 @@ def main() -> None:
 
     # Else every child would do it anew.
     sqlalchemy.orm.configure_mappers()
+    FigureCanvasAgg.draw = lambda blank: blank.get_renderer()
     rounds = json.loads(file.read_text())
     sys.stdout.write(json.dumps([run_round(cases, file.parent) for cases in rounds]))
 

@@ -22,6 +22,10 @@ def _once_ready(new_input: Condition) -> Condition:
 
 FOLLOWS_ITS_INPUTS = _once_ready(dg.AutomationCondition.any_deps_updated()).with_label("follows_its_inputs")
 
+FOLLOWS_ITS_INPUTS_AND_ITS_YAML = _once_ready(
+    dg.AutomationCondition.any_deps_updated() | dg.AutomationCondition.code_version_changed()
+).with_label("follows_its_inputs_and_its_yaml")
+
 
 def follows_its_inputs_and(champion: dg.AssetKey) -> Condition:
     """Follow the inputs; a new champion only for the newest partition, since older ones keep their own champion."""

@@ -8,7 +8,7 @@ import dagster as dg
 from ml_assets.assets.frames import LazyFrame
 from ml_assets.assets.metadata import record_output, table_of
 from ml_assets.assets.tracked import track
-from ml_assets.assets.training_set import opened
+from ml_assets.assets.training_set import features_to_learn_from, opened
 from ml_assets.core.releases import Champion, live
 from ml_assets.problem import Pipeline
 from ml_assets.resources.ledger import Ledger
@@ -30,7 +30,7 @@ def evaluation(pipeline: Pipeline) -> dg.AssetsDefinition:
         ins={
             "training_set": dg.AssetIn(key=pipeline.key("training_set")),
             "candidate": dg.AssetIn(key=pipeline.key("candidate")),
-            "features": dg.AssetIn(key=pipeline.key("features"), partition_mapping=pipeline.learning_window),
+            "features": features_to_learn_from(pipeline),
         },
         description="The candidate beside the champion and the baselines, on the same holdout rows: metrics with "
         "intervals, slices, calibration, what the scores come from, and the validation checklist.",

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from ml_assets.assets.automation import FOLLOWS_ITS_INPUTS
+from ml_assets.assets.automation import FOLLOWS_ITS_INPUTS_AND_ITS_YAML
 from ml_assets.assets.frames import LazyFrame
 from ml_assets.assets.metadata import frame_preview, made_from, table_output
 from ml_assets.core.windows import Window
-from ml_assets.observing import LABELS, LABELS_KNOWN
+from ml_assets.observing import FEATURES_VERSION, LABELS, LABELS_KNOWN
 from ml_assets.partitions import reaching_back
 from ml_assets.problem import Pipeline
 from ml_assets.resources.storage import Store
@@ -41,7 +41,8 @@ def features(pipeline: Pipeline) -> dg.AssetsDefinition:
         group_name="features",
         kinds={"polars"},
         partitions_def=table.partitions,
-        automation_condition=FOLLOWS_ITS_INPUTS,
+        automation_condition=FOLLOWS_ITS_INPUTS_AND_ITS_YAML,
+        code_version=pipeline.features_version,
         check_specs=[
             dg.AssetCheckSpec(
                 "point_in_time",
@@ -89,6 +90,7 @@ def features(pipeline: Pipeline) -> dg.AssetsDefinition:
         shown = {
             "sample": frame_preview(staged.scan()),
             **labels_of(staged.scan(), table.window(context.partition_key)),
+            FEATURES_VERSION: pipeline.features_version,
             "history_since": earlier.complete_from.isoformat(),
             "history_missing": [partition for partition in missing if partition not in rows],
         }

@@ -12,7 +12,7 @@ from ml_assets.assets.frames import LazyFrame
 from ml_assets.assets.metadata import made_from, record_output, table_of, table_output
 from ml_assets.assets.tracked import track
 from ml_assets.assets.training import loads_back, loads_back_spec, model, recipe_of, tuned_of, watchable
-from ml_assets.assets.training_set import opened
+from ml_assets.assets.training_set import features_to_learn_from, opened
 from ml_assets.config.model import Ensemble
 from ml_assets.problem import Pipeline, model_noun
 from ml_assets.resources.models import Models
@@ -46,7 +46,7 @@ def out_of_fold(pipeline: Pipeline) -> dg.AssetsDefinition:
         key=pipeline.key("out_of_fold"),
         ins={
             "training_set": dg.AssetIn(key=pipeline.key("training_set")),
-            "features": dg.AssetIn(key=pipeline.key("features"), partition_mapping=pipeline.learning_window),
+            "features": features_to_learn_from(pipeline),
             **tuning,
             **_members(pipeline),
         },
@@ -94,7 +94,7 @@ def ensemble(pipeline: Pipeline, told: Ensemble) -> dg.AssetsDefinition:
         key=key,
         ins={
             "training_set": dg.AssetIn(key=pipeline.key("training_set")),
-            "features": dg.AssetIn(key=pipeline.key("features"), partition_mapping=pipeline.learning_window),
+            "features": features_to_learn_from(pipeline),
             "out_of_fold": dg.AssetIn(key=pipeline.key("out_of_fold")),
             **_members(pipeline),
         },

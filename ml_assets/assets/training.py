@@ -10,7 +10,7 @@ import dagster as dg
 from ml_assets.assets.frames import LazyFrame
 from ml_assets.assets.metadata import record_output
 from ml_assets.assets.tracked import track
-from ml_assets.assets.training_set import opened
+from ml_assets.assets.training_set import features_to_learn_from, opened
 from ml_assets.config.model import THE_ONLY
 from ml_assets.problem import Pipeline, model_noun
 from ml_assets.resources.models import Models
@@ -37,7 +37,7 @@ def model(pipeline: Pipeline, name: str = THE_ONLY) -> dg.AssetsDefinition:
     spec = pipeline.config.specs[name]
     ins = {
         "training_set": dg.AssetIn(key=pipeline.key("training_set")),
-        "features": dg.AssetIn(key=features_key, partition_mapping=pipeline.learning_window),
+        "features": features_to_learn_from(pipeline),
     }
     if pipeline.config.tuning:
         ins["tuning"] = dg.AssetIn(key=pipeline.key("tuning"))

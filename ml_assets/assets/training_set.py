@@ -24,6 +24,15 @@ VERSIONING_POOL = "ml_assets_versioning"
 """Dagster's pool for steps that call DVC: its limit is 1, see dagster.yaml."""
 
 
+def features_to_learn_from(pipeline: Pipeline) -> dg.AssetIn:
+    """The features of a learning window, as far as they are there: `training_set` says which may be missing."""
+    return dg.AssetIn(
+        key=pipeline.key("features"),
+        partition_mapping=pipeline.learning_window,
+        metadata={"allow_missing_partitions": True},
+    )
+
+
 def training_set(pipeline: Pipeline) -> dg.AssetsDefinition:
     """`<p>/training_set`: the manifest of partitions and rows as of the end of a partition."""
     key, features_key = pipeline.key("training_set"), pipeline.key("features")
@@ -31,7 +40,7 @@ def training_set(pipeline: Pipeline) -> dg.AssetsDefinition:
 
     @dg.asset(
         key=key,
-        ins={"features": dg.AssetIn(key=features_key, partition_mapping=pipeline.learning_window)},
+        ins={"features": features_to_learn_from(pipeline)},
         description="Exactly which feature partitions and rows a model may learn from, validate on and be judged by.",
         group_name="training",
         kinds={"json"},
@@ -59,7 +68,8 @@ def training_set(pipeline: Pipeline) -> dg.AssetsDefinition:
 
         retraining.begin(pipeline, ledger, context.instance, context.run)
         plan = retraining.plan(pipeline, ledger, context.partition_key, context.run.tags.get(CAUSE_TAG))
-        history = newest(by_partition(features, context.partition_key), plan.window)
+        there = by_partition(features, context.partition_key)
+        history, gaps = learning_history(pipeline, ledger, there, context.partition_key, plan.window)
         windows = [pipeline.table.window(key) for key in history]
         manifest = make_manifest(
             history,
@@ -78,15 +88,38 @@ def training_set(pipeline: Pipeline) -> dg.AssetsDefinition:
             "versioned_by": "DVC" if versioned else "nothing: versioning is off",
         }
         tracked = track(pipeline, tracking, context, "training_set", inputs_of(features_key, manifest))
-        yield record_output(manifest.to_json() | {"plan": plan.to_json()}, {**rows, **shown, **tracked})
+        told = {"accepted": gaps} if gaps else {}
+        yield record_output(manifest.to_json() | {"plan": plan.to_json(), **told}, {**rows, **shown, **told, **tracked})
         yield sound(key, manifest, history)
 
     return training_set_as_of
 
 
-def newest(history: "dict[str, LazyFrame]", window: int) -> "dict[str, LazyFrame]":
-    """The newest partitions of a history, oldest first."""
-    return dict(list(history.items())[-window:])
+def learning_history(
+    pipeline: Pipeline, ledger: Ledger, there: Mapping[str, LazyFrame], as_of: str, window: int
+) -> tuple[dict[str, LazyFrame], dict[str, str]]:
+    """The partitions of a learning window, oldest first; and those without features -> why a person accepted that.
+
+    Args:
+        pipeline: whose.
+        ledger: of all pipelines.
+        there: partition -> its features.
+        as_of: key of the as-of partition.
+        window: partitions to learn from, the as-of one included.
+
+    Raises:
+        PartitionMissing: nobody accepted that one is missing, or it is the as-of partition.
+    """
+    from ml_assets.core.errors import PartitionMissing
+    from ml_assets.core.retraining.recorded import accepted
+
+    before = pipeline.table.windows_before(as_of, min(window, pipeline.config.model.window) - 1)
+    wanted = [*(w.key for w in before), as_of]
+    missing, known = [key for key in wanted if key not in there], accepted(ledger.events(pipeline.name))
+    for key in missing:
+        if key not in known or key == as_of:
+            raise PartitionMissing.at(f"{key} of {pipeline.key('features').to_user_string()}", "in the store")
+    return {key: there[key] for key in wanted if key in there}, {key: known[key] for key in missing}
 
 
 def version(
@@ -133,5 +166,6 @@ def opened(
 
 
 def by_partition(frames: LazyFrame | Mapping[str, LazyFrame], as_of: str) -> dict[str, LazyFrame]:
-    """Partition -> frame, oldest first; a learning window of one partition arrives as a bare frame."""
-    return dict(sorted(frames.items())) if isinstance(frames, Mapping) else {as_of: frames}
+    """Partition -> frame, oldest first; a learning window of one partition arrives as a bare frame, or as None."""
+    told = frames if isinstance(frames, Mapping) else {as_of: frames}
+    return {key: frame for key, frame in sorted(told.items()) if frame is not None}

@@ -10,7 +10,7 @@ from ml_assets.assets.frames import LazyFrame
 from ml_assets.assets.metadata import record_output, table_of
 from ml_assets.assets.tracked import track
 from ml_assets.assets.training import recipe_of
-from ml_assets.assets.training_set import opened
+from ml_assets.assets.training_set import features_to_learn_from, opened
 from ml_assets.config.model import Tuning
 from ml_assets.core.releases import champion_at_training
 from ml_assets.problem import Pipeline
@@ -39,7 +39,7 @@ def tuning(pipeline: Pipeline, told: Tuning) -> dg.AssetsDefinition:
         key=key,
         ins={
             "training_set": dg.AssetIn(key=pipeline.key("training_set")),
-            "features": dg.AssetIn(key=pipeline.key("features"), partition_mapping=pipeline.learning_window),
+            "features": features_to_learn_from(pipeline),
         },
         description=f"Up to {told.trials} trials for each model of kind lightgbm, judged on {told.folds} blocks of "
         "rows before the holdout; a study that was killed goes on where it was.",

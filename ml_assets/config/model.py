@@ -2,11 +2,11 @@
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
+from ml_assets.config.durations import Delay
 from ml_assets.config.table import NAME
 from ml_assets.core.durations import duration
-from ml_assets.core.errors import ConfigError
 from ml_assets.core.tasks import Task
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ class Tuning(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     trials: int = Field(default=30, ge=1, description="Trials of each model's study, the untuned default included.")
-    timeout: str | None = Field(
+    timeout: Delay | None = Field(
         default=None,
         description="Duration such as 10m after which no trial is started; the number of trials then depends on the "
         "machine, and only the study's record makes it repeatable.",
@@ -180,11 +180,6 @@ class Tuning(BaseModel):
         "and `half_life` in partitions (null: all, unweighted); absent: the default space of core.search_space.",
     )
 
-    @model_validator(mode="after")
-    def _a_duration(self) -> "Tuning":
-        self.timeout_seconds  # noqa: B018 - raises
-        return self
-
     @property
     def space_told(self) -> dict[str, Any] | None:
         """The space as `core.search_space` reads it."""
@@ -195,9 +190,4 @@ class Tuning(BaseModel):
     @property
     def timeout_seconds(self) -> float | None:
         """The timeout in seconds."""
-        if self.timeout is None:
-            return None
-        try:
-            return duration(self.timeout, "tuning.timeout").total_seconds()
-        except ConfigError as e:
-            raise ValueError(str(e)) from e
+        return None if self.timeout is None else duration(self.timeout, "tuning.timeout").total_seconds()

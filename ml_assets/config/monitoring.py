@@ -3,9 +3,9 @@
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field
 
-from ml_assets.config.durations import length
+from ml_assets.config.durations import Length, length
 
 if TYPE_CHECKING:
     from ml_assets.core.drift.policy import DriftPolicy
@@ -78,17 +78,11 @@ class Monitoring(BaseModel):
 
     drift: Drift = Field(default_factory=Drift, description="When a partition counts as drifted.")
     performance: Performance = Field(default_factory=Performance, description="When the realised error is too high.")
-    grace: str = Field(
+    grace: Length = Field(
         default="15m",
         description="Time, as 15m or 1h, in which the automation is expected to judge what landed; after it the "
         "retraining sensor runs the drift asset itself.",
     )
-
-    @field_validator("grace")
-    @classmethod
-    def _a_duration(cls, value: str) -> str:
-        length(value, "monitoring.grace")
-        return value
 
     @property
     def grace_length(self) -> timedelta:

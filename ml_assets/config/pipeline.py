@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from ml_assets.config.durations import Delay
 from ml_assets.config.evaluation import Evaluation
 from ml_assets.config.later import Rollout, refuse_unbuilt
 from ml_assets.config.model import THE_ONLY, Ensemble, Model, NamedModel, OneModel, Tuning
@@ -38,7 +39,7 @@ class Label(BaseModel):
 
     column: str = Field(description="Column of the table that is predicted.")
     known_at: str = Field(description="Column that says when the label's value became known (naive datetime).")
-    delay: str = Field(
+    delay: Delay = Field(
         default="0s",
         description="How long after known_at a label reaches us, such as 3d: it counts from then on, nowhere before.",
     )
@@ -56,14 +57,6 @@ class Label(BaseModel):
     def delay_length(self) -> timedelta:
         """How long after `known_at` a label reaches us."""
         return duration(self.delay, "label.delay")
-
-    @model_validator(mode="after")
-    def _a_delay(self) -> "Label":
-        try:
-            duration(self.delay, "label.delay")
-        except ConfigError as e:
-            raise ValueError(str(e)) from e
-        return self
 
     @model_validator(mode="after")
     def _classes_of_the_task(self) -> "Label":

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from ml_assets.config.durations import length
+from ml_assets.config.durations import Length, length
 from ml_assets.config.monitoring import Monitoring
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class OnStale(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    after: str = Field(
+    after: Length = Field(
         default="7d",
         description="Time, as 36h or 7d, after which a partition without a report with a verdict is evidence; counted "
         "from when it landed, or from the champion's release where that is later.",
@@ -62,12 +62,6 @@ class OnStale(BaseModel):
     empty: int = Field(
         default=3, ge=1, description="Reports in a row with too few rows to judge after which the monitor is blind."
     )
-
-    @field_validator("after")
-    @classmethod
-    def _a_duration(cls, value: str) -> str:
-        length(value, "retraining.on_stale.after")
-        return value
 
 
 class OnAbrupt(BaseModel):
@@ -137,7 +131,7 @@ class Retraining(BaseModel):
         le=1,
         description="Share of the newest partition's rows whose label must be known for a training to start.",
     )
-    check_every: str = Field(
+    check_every: Length = Field(
         default="30s", description="Least time, as 30s or 5m, between two looks of the retraining sensor."
     )
     attribution: int = Field(
@@ -158,12 +152,6 @@ class Retraining(BaseModel):
                 f"schedule: {value!r} is no cron expression; expected minute, hour, day of the month, month and day of "
                 'the week, such as "0 6 2 * *"'
             ) from e
-        return value
-
-    @field_validator("check_every")
-    @classmethod
-    def _a_duration(cls, value: str) -> str:
-        length(value, "retraining.check_every")
         return value
 
     @property

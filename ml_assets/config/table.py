@@ -3,9 +3,9 @@
 from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from ml_assets.config.durations import length
+from ml_assets.config.durations import Length, length
 from ml_assets.partitions import Cadence
 from ml_assets.resources.sources.interface import SourceConfig
 
@@ -100,7 +100,7 @@ class TableConfig(BaseModel):
     )
     source: SourceConfig = Field(description="Where the rows come from: kind simulated, files or sql.")
     partitions: Partitions = Field(description="How event time is cut into partitions.")
-    check_every: str = Field(
+    check_every: Length = Field(
         default="30s",
         description="Shortest time, as 30s or 10m, between two looks at the source for new and changed partitions. A "
         "look asks it about every one of them: a database or an object store is better asked less often.",
@@ -112,12 +112,6 @@ class TableConfig(BaseModel):
         description="The pandera model every validated row keeps, as `file:Class` of a file beside this one.",
     )
     quality: Quality = Field(default_factory=Quality, description="Limits on what a partition may look like (level 2).")
-
-    @field_validator("check_every")
-    @classmethod
-    def _a_duration(cls, value: str) -> str:
-        length(value, "check_every")
-        return value
 
     @property
     def check_interval(self) -> timedelta:

@@ -18,6 +18,8 @@ DECIDED, RELEASED, ROLLED_BACK, ATTRIBUTED = "decided", "released", "rolled_back
 ASKED, JUDGED, BEGUN, ENDED = "asked", "judged", "training_begun", "training_ended"
 """A person asked for a training; what was decided about one by itself; one that was decided on began; it ended without
 a decision on a candidate."""
+ACCEPTED = "accepted"
+"""A person accepted that a partition never lands."""
 CURE = "restore the ledger's database from a backup; do not release anything until then"
 
 
@@ -28,8 +30,8 @@ class Event:
     Args:
         pipeline: whose ledger.
         sequence: 1, 2, 3, … without gaps.
-        kind: `decided`, `released`, `rolled_back`, `attributed`, `asked`, `judged`, `training_begun` or
-            `training_ended`.
+        kind: `decided`, `released`, `rolled_back`, `attributed`, `asked`, `judged`, `training_begun`,
+            `training_ended` or `accepted`.
         facts: what happened, JSON-able.
         previous: hash of the event before, `GENESIS` for the first.
         hash: SHA-256 over everything above.
@@ -242,6 +244,8 @@ def told(event: Event) -> str:
         return f"decided {facts['verdict']}: {facts['reasons'][0]}"
     if event.kind == ASKED:
         return f"{facts['by']} asked for a training: {facts['why']}"
+    if event.kind == ACCEPTED:
+        return f"{facts['by']} accepted that {facts['partition']} never lands: {facts['why']}"
     if event.kind == JUDGED:
         plan = facts["plan"]
         what = f"{plan['how']} as of {plan['as_of']} on {plan['window']} partitions" if plan else facts["action"]

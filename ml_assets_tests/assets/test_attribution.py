@@ -28,7 +28,7 @@ def account_is_shown_before_it_is_closed(replay) -> None:
     assert "(1 of 2 partitions" in worth.words
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=20)
 def test_through_the_whole_graph(world):
     pipeline = world.changed(world.pipeline, retraining={"attribution": 2})
     early, replay = (world.replay(last, pipeline=pipeline) for last in ("2018-07", None))

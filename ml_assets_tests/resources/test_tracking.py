@@ -580,7 +580,7 @@ def in_processes(tmp_path_factory, fresh_database, bundle, processes):
     return folder, processes([at_once, *cases])
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=50)
 def test_six_steps_in_six_processes_share_one_run_of_a_database_that_was_not_there(in_processes):
     folder, codes = in_processes[0] / "six", in_processes[1][0]
     assert codes == [0] * 6
@@ -591,7 +591,7 @@ def test_six_steps_in_six_processes_share_one_run_of_a_database_that_was_not_the
     assert [p.name for p in folder.glob("*mlflow.db*") if not p.name.endswith(("-wal", "-shm"))] == ["mlflow.db"]
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=50)
 def test_a_kill_anywhere_is_made_good(in_processes, bundle):
     folder, codes = in_processes
     check_kills(EVERY, folder, codes[1:], bundle)

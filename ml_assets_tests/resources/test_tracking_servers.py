@@ -1,6 +1,8 @@
 """Tracking beside real servers: MLflow's, Postgres, and Dagster's executors in their processes."""
 
+import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -25,13 +27,18 @@ entries = module_from_spec(_spec)
 _spec.loader.exec_module(entries)
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.slow(seconds=75),
     pytest.mark.filterwarnings(
         "ignore:The ``noload`` loader strategy:sqlalchemy.exc.SADeprecationWarning"  # mlflow 3.17 with SQLAlchemy 2.1
     ),
 ]
 RUN = TrackedRun("trip_duration", "0a1b2c3d", "2019-03", 1000.5, "train", "drift")
 STEPS = ("tuning", "candidate", "champion")
+EXECUTORS = ("multiprocess", "in_process")
+OUTCOMES = {
+    "success": ("SUCCESS", "FINISHED"), "failure": ("FAILURE", "FAILED"), "cancellation": ("CANCELED", "KILLED"),
+}  # fmt: skip
+"""What a run is to come to -> how Dagster, and how MLflow, is to say that it ended."""
 
 
 def found_by(client):
@@ -138,27 +145,32 @@ def test_six_steps_in_six_processes_share_one_run_of_a_fresh_postgres(tmp_path, 
         server.cleanup()
 
 
-@pytest.mark.parametrize("executor", ["multiprocess", "in_process"])
-@pytest.mark.parametrize(
-    ("outcome", "dagster", "mlflow"),
-    [("success", "SUCCESS", "FINISHED"), ("failure", "FAILURE", "FAILED"), ("cancellation", "CANCELED", "KILLED")],
-)
-def test_dagsters_runs_end_in_mlflow_as_they_ended(data, executor, outcome, dagster, mlflow):
-    from mlflow import MlflowClient
-
-    (data / "dagster").mkdir()
-    (data / "dagster/dagster.yaml").write_text("telemetry: {enabled: false}\n")
-    environment = {
-        **os.environ, "DAGSTER_HOME": f"{data}/dagster", "JOB_DATA": str(data), "JOB_EXECUTOR": executor,
-        "JOB_OUTCOME": outcome,
-    }  # fmt: skip
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory, fresh_database):
+    """A folder for each executor and outcome, in which a job was run; and how Dagster says that its runs ended."""
+    root = tmp_path_factory.mktemp("jobs")
+    folders = [root / f"{executor}-{outcome}" for executor in EXECUTORS for outcome in OUTCOMES]
+    for folder in folders:
+        (folder / "dagster").mkdir(parents=True)
+        (folder / "dagster/dagster.yaml").write_text("telemetry: {enabled: false}\n")
+        shutil.copy(fresh_database, folder / "mlflow.db")
     done = subprocess.run(
-        [sys.executable, str(HERE / "tracking_job.py")], cwd=HERE.parents[1], env=environment, text=True,
+        [sys.executable, str(HERE / "tracking_job.py"), *map(str, folders)], cwd=HERE.parents[1], text=True,
         capture_output=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.split()[-1] == dagster
-    client = MlflowClient(f"sqlite:///{data}/mlflow.db")
+    return root, json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+@pytest.mark.parametrize("outcome", OUTCOMES)
+def test_dagsters_runs_end_in_mlflow_as_they_ended(ended, executor, outcome):
+    from mlflow import MlflowClient
+
+    root, statuses = ended
+    dagster, mlflow = OUTCOMES[outcome]
+    assert statuses[f"{executor}-{outcome}"] == dagster
+    client = MlflowClient(f"sqlite:///{root}/{executor}-{outcome}/mlflow.db")
     [run], trials = found_by(client)
     assert run.info.status == mlflow
     assert [t.info.status for t in trials] == ["FINISHED"]

@@ -1,10 +1,12 @@
 """A Dagster job of three tracked assets, run by tests in processes of its own.
 
-    JOB_DATA=… JOB_EXECUTOR=multiprocess|in_process JOB_OUTCOME=success|failure|cancellation python tracking_job.py
+    python tracking_job.py FOLDER…
 
-Runs the job, settles, and prints the Dagster run's status.
+A folder is named EXECUTOR-OUTCOME (multiprocess or in_process; success, failure or cancellation) and holds an MLflow
+database and the home of a Dagster. Runs the job in each, settles, and prints how the Dagster runs ended.
 """
 
+import json
 import os
 import signal
 import subprocess
@@ -17,7 +19,10 @@ import dagster as dg
 from ml_assets.core.tracked import Entry, Trial
 from ml_assets.resources.tracking import Tracking
 
-DATA, EXECUTOR, OUTCOME = (os.environ.get(f"JOB_{name}", "") for name in ("DATA", "EXECUTOR", "OUTCOME"))
+DATA = os.environ.get("JOB_DATA", "")
+EXECUTOR, _, OUTCOME = Path(DATA).name.partition("-")
+# Processes of their own, which don't import everything anew.
+MULTIPROCESS = {"start_method": {"forkserver": {"preload_modules": ["mlflow", "ml_assets.resources.tracking"]}}}
 PARTITIONS = dg.StaticPartitionsDefinition(["2019-03"])
 
 
@@ -44,11 +49,17 @@ def candidate(context: dg.AssetExecutionContext, tracking: Tracking) -> None:
     tracking.track(context, "candidate", Entry(metrics={"mae": 1.5}))
 
 
+def tracking_in(folder: Path | str) -> Tracking:
+    """The tracking of a folder's MLflow database."""
+    return Tracking(uri=f"sqlite:///{folder}/mlflow.db", queue=f"{folder}/tracking")
+
+
 def train() -> dg.JobDefinition:
     """The job of the three."""
-    executor = dg.multiprocess_executor if EXECUTOR == "multiprocess" else dg.in_process_executor
+    multiprocess = dg.multiprocess_executor.configured(MULTIPROCESS)
+    executor = multiprocess if EXECUTOR == "multiprocess" else dg.in_process_executor
     job = dg.define_asset_job("train", selection="*", executor_def=executor)
-    tracking = Tracking(uri=f"sqlite:///{DATA}/mlflow.db", queue=f"{DATA}/tracking")
+    tracking = tracking_in(DATA)
     return dg.Definitions(
         assets=[training_set, tuning, candidate], jobs=[job], resources={"tracking": tracking}
     ).resolve_job_def("train")
@@ -60,30 +71,34 @@ def run():
         dg.execute_job(dg.reconstructable(train), instance, tags={"dagster/partition": "2019-03"})
 
 
-def cancel(child):
+def cancel(folder: Path, child: subprocess.Popen) -> None:
     """As the UI does it."""
     deadline = time.monotonic() + 240
-    while not Path(DATA, "waiting").exists():
+    while not (folder / "waiting").exists():
         assert child.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.1)
-    with dg.DagsterInstance.get() as instance:
+    with dg.DagsterInstance.from_config(str(folder / "dagster")) as instance:
         [going_on] = instance.get_runs()
         instance.report_run_canceling(going_on)
     child.send_signal(signal.SIGINT)
 
 
-def main():
-    """Start it, and end it as asked."""
-    child = subprocess.Popen([sys.executable, __file__, "run"])
-    if OUTCOME == "cancellation":
-        cancel(child)
+def ended(folder: Path) -> str:
+    """How the run of a folder ended, which is started here and ended as asked."""
+    environment = {**os.environ, "DAGSTER_HOME": str(folder / "dagster"), "JOB_DATA": str(folder)}
+    child = subprocess.Popen([sys.executable, __file__], env=environment)
+    if folder.name.endswith("cancellation"):
+        cancel(folder, child)
     child.wait()
-    with dg.DagsterInstance.get() as instance:
+    with dg.DagsterInstance.from_config(str(folder / "dagster")) as instance:
         [done] = instance.get_runs()
-        Tracking(uri=f"sqlite:///{DATA}/mlflow.db", queue=f"{DATA}/tracking").settle(instance)
-        sys.stdout.write(done.status.value)
+        tracking_in(folder).settle(instance)
+        return done.status.value
 
 
 if __name__ == "__main__":
-    run() if sys.argv[1:] == ["run"] else main()
+    if DATA:
+        run()
+    else:
+        sys.stdout.write(json.dumps({Path(folder).name: ended(Path(folder)) for folder in sys.argv[1:]}))

@@ -105,11 +105,16 @@ def main():
     # Imported once, and not used by the parent: what has threads would not survive a fork.
     import dagster_mlflow  # noqa: F401
     import lightgbm  # noqa: F401
+    import mlflow.pyfunc
+    import mlflow.store.model_registry.sqlalchemy_store
     import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
+    import sqlalchemy.orm
 
     import ml_assets.resources.bundle_files
     import ml_assets.resources.tracking  # noqa: F401
 
+    # Else every child would do it anew.
+    sqlalchemy.orm.configure_mappers()
     sys.stdout.write(json.dumps([run_case(case) for case in cases]))
 
 

@@ -31,6 +31,7 @@ class Partition:
         labelled: of them, those whose label is known by now and may be learnt from.
         defects: checks of the data that failed as errors (`contract`, `rows`, `keys`, `volume`).
         ready: whether there are features of it, from which models learn.
+        accepted: whether a person accepted that it never lands; means nothing once it has.
     """
 
     window: Window
@@ -41,12 +42,18 @@ class Partition:
     labelled: int = 0
     defects: tuple[str, ...] = ()
     ready: bool = True
+    accepted: bool = False
+
+    @property
+    def given_up(self) -> bool:
+        """Whether nobody waits for it."""
+        return self.accepted and not self.landed
 
     @property
     def unfit(self) -> tuple[str, ...]:
-        """Why nothing may be learnt from it; empty where nothing speaks against it."""
+        """Why it keeps a model from learning; empty where nothing speaks against it, or there is nothing to learn."""
         if not self.landed:
-            return ("has not landed",)
+            return () if self.accepted else ("has not landed",)
         return self.defects if self.ready else (*self.defects, "no features")
 
     @property

@@ -6,7 +6,7 @@ What a training is, is in `trainings`; what events mean for releases, in `core.r
 from collections.abc import Container, Sequence
 from typing import Any
 
-from ml_assets.core.releases import BEGUN, DECIDED, ENDED, JUDGED, Event
+from ml_assets.core.releases import ACCEPTED, BEGUN, DECIDED, ENDED, JUDGED, Event
 from ml_assets.core.retraining.decision import Decision
 from ml_assets.core.retraining.trainings import Outcome, Plan, Training
 
@@ -57,6 +57,11 @@ def plan_of(events: Sequence[Event], as_of: str, cause: str | None) -> Plan | No
     """
     plans = [(d.key, d.plan) for _, d in requests(events) if d.plan is not None and d.plan.as_of == as_of]
     return next((plan for key, plan in reversed(plans) if cause is None or key == cause), None)
+
+
+def accepted(events: Sequence[Event]) -> dict[str, str]:
+    """Partition that a person accepted never to land -> why."""
+    return {str(e.facts["partition"]): str(e.facts["why"]) for e in events if e.kind == ACCEPTED}
 
 
 def begun(events: Sequence[Event], key: str) -> Event | None:

@@ -27,7 +27,8 @@ def staleness(observed: Observed, rules: StalenessRules, now: datetime) -> tuple
     - `reference_outdated`: k of the last n partitions, in order of event time, drifted or broke their bound. Only
       present results against the live champion count, and only with a verdict: `not_enough_rows` is none.
     - `overdue`: of the partitions that the live champion answers, one after the last with a verdict has no report by
-      its deadline, or `empty` of them in a row had too few rows.
+      its deadline, or `empty` of them in a row had too few rows. What a person accepted never to land is not waited
+      for.
 
     Args:
         observed: what is known.
@@ -41,7 +42,7 @@ def staleness(observed: Observed, rules: StalenessRules, now: datetime) -> tuple
         raise EvidenceError(
             "staleness", found=f"{now}, a time without a zone", expected="an aware time", cure="give the time in UTC"
         )
-    owed = [(p, t) for p in observed.in_order if (t := observed.tenure_of(p)) is not None]
+    owed = [(p, t) for p in observed.in_order if not p.given_up and (t := observed.tenure_of(p)) is not None]
     found = [
         *_not_covered(observed, owed, rules, now),
         *_outdated(observed, rules),

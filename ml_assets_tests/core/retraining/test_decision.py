@@ -132,6 +132,12 @@ STATES = [
      "retrain", "2 of the last 3"),
     # broken data
     ("broken data", [D15, D16], DEFECT, [], "block", "broken data among the 12 partitions to learn from"),
+    ("a month has not landed", [D15, D16], [*months(9, landed=False), *months(16)[9:]], [], "block",
+     "2019-09: has not landed"),
+    ("a month never lands, which was accepted", [D15, D16],
+     [*months(9, landed=False, accepted=True), *months(16)[9:]], [], "retrain", "2 of the last 3"),
+    ("a month that was accepted as missing landed broken", [D15, D16],
+     [*months(9, accepted=True, defects=("rows",)), *months(16)[9:]], [], "block", "2019-09: rows"),
     ("broken data, a person asks", [PERSON], DEFECT, [], "block", "2020-04: quarantine"),
     ("broken data, nothing asks", [], DEFECT, [], "ignore", "nothing is stale"),
     ("broken data and a report is missing", [D15, D16, stale(14)], DEFECT, [], "block", "broken data"),

@@ -179,6 +179,18 @@ STATES = [
         LATE,
         [("2020-04", "overdue", "monitor")],
     ),
+    (
+        "the source is silent for ever, which was accepted",
+        observed([*ALL[:3], partition(4, landed=False, accepted=True, versions={})], JUDGED[:3]),
+        LATE,
+        [],
+    ),
+    (
+        "it landed after all",
+        observed([*ALL[:3], partition(4, accepted=True)], JUDGED[:3]),
+        LATE,
+        [("2020-04", "overdue", "monitor"), ("2020-04", "unjudged", "monitor")],
+    ),
     ("its run failed", observed(ALL, JUDGED[:3], failed={"2020-04": "r17"}), LATE,
      [("2020-04", "overdue", "monitor"), ("2020-04", "unjudged", "monitor")]),
 ]  # fmt: skip
