@@ -3,7 +3,7 @@
 What a table's columns promise together is in `contract`; the rules of each are in `rules`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ import polars as pl
 
 from ml_assets.core.conversion import conversion
 from ml_assets.core.errors import ConfigError
-from ml_assets.core.rules import words
+from ml_assets.core.rules import limits, words
 
 if TYPE_CHECKING:
     from pandera.polars import Column
@@ -81,6 +81,7 @@ class ContractColumn:
         constraints: its checks in words: `> 0`, `one of 1, 2`.
         derived: how it is computed from other columns; None if read from the source.
         known_at: the time column that says when it is known; None: at the event's time.
+        limits: its checks in keywords of JSON Schema, where they can say them.
     """
 
     name: str
@@ -93,6 +94,7 @@ class ContractColumn:
     constraints: tuple[str, ...]
     derived: pl.Expr | None = field(default=None, compare=False, repr=False)
     known_at: str | None = None
+    limits: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
 
 def read_column(table: str, one: "Column") -> ContractColumn:
@@ -132,6 +134,7 @@ def read_column(table: str, one: "Column") -> ContractColumn:
         constraints=tuple(words(check)[1] for check in one.checks),
         derived=origin.derived,
         known_at=origin.known_at,
+        limits={keyword: value for check in one.checks for keyword, value in limits(check).items()},
     )
 
 

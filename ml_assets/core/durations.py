@@ -33,3 +33,16 @@ def duration(text: str, owner: str) -> timedelta:
             cure="write a whole number followed by s, m, h, d or w; months and years differ in length",
         )
     return timedelta(**{UNITS[unit]: sum(int(n) for n, u in pairs if u == unit) for _, unit in pairs})
+
+
+def in_words(length: timedelta) -> str:
+    """A length of time for people, in its two largest units.
+
+    >>> in_words(timedelta(hours=26, minutes=3)), in_words(timedelta(seconds=75)), in_words(timedelta(0))
+    ('1 d 2 h', '1 min 15 s', '0 s')
+    """
+    left, told = max(0, int(length.total_seconds())), []
+    for unit, seconds in (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)):
+        number, left = divmod(left, seconds)
+        told += [f"{number} {unit}"] if number else []
+    return " ".join(told[:2]) or "0 s"

@@ -16,13 +16,25 @@ and the cure, and collects all mismatches before it is raised.
     │   └── ScoringError         a frame that this bundle can't score
     ├── EvidenceError            what is known of the monitor contradicts itself, or can't be read back
     ├── ProfileError             a reference profile is damaged, or a frame or profile does not fit it
+    ├── PredictionLogError       the prediction log is damaged, or does not have what is asked for
     ├── VersioningError          DVC can't keep a training partition, or bring it back
+    ├── ServerUnreachable        nobody answers where the model server should be
+    ├── RequestRefused           a request to the model server that can't be answered; each has its HTTP status
+    │   ├── NotServed            no such pipeline, or no such version of its model (404)
+    │   ├── NotReady             its pipeline has no loaded champion (503)
+    │   ├── Busy                 too much is in memory already (503)
+    │   ├── InputRefused         columns that the model can't score, or a body that can't be read (400)
+    │   │   └── NoFiniteScore    numbers for which the model says infinity, or nothing
+    │   ├── FieldsRefused        fields that do not keep the contract; lists every fault (422)
+    │   ├── TooLarge             more bytes or rows than one request may have (413)
+    │   └── TooSlow              a body that does not arrive (408)
+    ├── RoutingError             arms that can't share the traffic
     └── LedgerError              the ledger refuses an event, or its chain is broken
         ├── LedgerConflict       another writer was first
         └── ReleaseRefused       a bundle without the right to be released
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 
 class MLAssetsError(Exception):
@@ -110,8 +122,83 @@ class ProfileError(MLAssetsError):
     """A reference profile is damaged, or a frame or another profile does not fit it."""
 
 
+class PredictionLogError(MLAssetsError):
+    """The prediction log is damaged, or does not have what is asked for."""
+
+
 class VersioningError(MLAssetsError):
     """DVC can't keep a training partition, or bring back the bytes that were asked for."""
+
+
+class ServerUnreachable(MLAssetsError):
+    """Nobody answers where the model server should be."""
+
+
+class RequestRefused(MLAssetsError):
+    """A request that can't be answered, told to the client; `status` is HTTP's."""
+
+    status = 400
+
+
+class NotServed(RequestRefused):
+    """There is no such pipeline here, or no such version of its model."""
+
+    status = 404
+
+
+class NotReady(RequestRefused):
+    """The pipeline has no loaded champion."""
+
+    status = 503
+
+
+class Busy(RequestRefused):
+    """What other requests hold in memory leaves no room for this one."""
+
+    status = 503
+
+
+class InputRefused(RequestRefused):
+    """Columns that the model can't score, or a body that can't be read."""
+
+
+class NoFiniteScore(InputRefused):
+    """The model says infinity or NaN of these numbers."""
+
+
+class FieldsRefused(RequestRefused):
+    """Records whose fields do not keep their table's contract.
+
+    Args:
+        faults: what is wrong: of which `record` (from 0), `rule`, `field`, `found`, `expected`.
+        count: how many there are; more than are told, where there are very many.
+    """
+
+    status = 422
+
+    def __init__(
+        self, thing: str, *, faults: Sequence[Mapping[str, object]], count: int, expected: str, cure: str
+    ) -> None:
+        self.faults, self.count = list(faults), count
+        listed = [f"record {f['record']}: {f['rule']}: {f['field']} is {f['found']}" for f in self.faults[:5]]
+        more = [f"and {count - len(listed)} more"] if count > len(listed) else []
+        super().__init__(thing, found=[*listed, *more], expected=expected, cure=cure)
+
+
+class TooLarge(RequestRefused):
+    """More than one request may hold."""
+
+    status = 413
+
+
+class TooSlow(RequestRefused):
+    """The request did not arrive in the time it is given."""
+
+    status = 408
+
+
+class RoutingError(MLAssetsError):
+    """Arms that can't share the traffic."""
 
 
 class LedgerError(MLAssetsError):

@@ -7,7 +7,7 @@ How values become a model's numbers is in `encoding`; the features of a pipeline
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
@@ -116,13 +116,7 @@ def build_features(
         mistakes += [f"{feature.name}: {m}" for m in found]
     mistakes = mistakes or _infinite(validated, by_row, schema, label) + _unknown_classes(validated, label, classes)
     if mistakes:
-        raise ConfigError(
-            "features",
-            found=mistakes,
-            expected="row-by-row expressions and history features on columns that are known in time, each with a name "
-            "of its own, finite or null",
-            cure="correct these features (in features.py beside defs.yaml)",
-        )
+        raise _refused(mistakes)
     values = {f.name: _value(f, schema).alias(f.name) for f in by_row}
     if history:
         earlier = earlier or Earlier([], _first(validated, event_time))
@@ -136,6 +130,33 @@ def build_features(
         (pl.col(known_at).dt.cast_time_unit("us") + label_delay).alias(LABEL_KNOWN_AT),
         *(values[f.name] for f in features),
         *(values.get(name, pl.col(name)).alias(SLICE_PREFIX + name) for name in dict.fromkeys(keep)),
+    )
+
+
+def row_by_row(schema: pl.Schema, features: Sequence[Feature], known_late: Collection[str]) -> dict[str, pl.Expr]:
+    """The expressions that give the features of a row, to be computed on any rows of these columns.
+
+    Args:
+        schema: of the rows.
+        features: what to compute.
+        known_late: columns that are not known at the event's time.
+
+    Raises:
+        ConfigError: a feature can't be computed, or not in time; lists all mistakes.
+    """
+    mistakes = [f"{f.name}: {m}" for f in features for m in _mistakes_of(f, schema, set(known_late))]
+    if mistakes:
+        raise _refused(mistakes)
+    return {f.name: _value(f, schema).alias(f.name) for f in features}
+
+
+def _refused(mistakes: list[str]) -> ConfigError:
+    return ConfigError(
+        "features",
+        found=mistakes,
+        expected="row-by-row expressions and history features on columns that are known in time, each with a name "
+        "of its own, finite or null",
+        cure="correct these features (in features.py beside defs.yaml)",
     )
 
 

@@ -10,15 +10,15 @@ from datetime import datetime, timedelta
 from typing import Any, Literal, Self, get_args
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from ml_assets.core.durations import duration
 from ml_assets.core.errors import ConfigError
-from ml_assets.core.rolling import Events, Floats, Integers, Positions, Timeline, Values
+from ml_assets.core.exact_sums import Floats, Integers
+from ml_assets.core.history_facts import facts_among, in_microseconds, keys_among, microseconds, values_among
+from ml_assets.core.rolling import Events, Positions, Timeline, Values
 
 How = Literal["count", "sum", "mean", "min", "max", "last"]
-_NEVER = np.iinfo(np.int64).min // 2
 
 
 @dataclass(frozen=True)
@@ -221,28 +221,28 @@ class _OneKey:
         self.features = features
         self.when = {f.name: f.known_when(event_time, known_late) for f in features}
         rows = _rows_that_may_count(validated, features, event_time, set(self.when.values()), earlier)
-        self.codes = _codes(rows, features[0].by)
+        _, self.codes = keys_among(rows, features[0].by)
         read = {event_time, *self.when.values(), *(f.value for f in features if f.value is not None)}
         own = rows["own"].to_numpy()
         self.rows = rows.select(sorted(read))
-        self.times = _microseconds(self.rows[event_time])
+        self.times = microseconds(self.rows[event_time])
         everything = own.all()  # without a copy then
         self.events = Events(self.codes, self.times) if everything else Events(self.codes[own], self.times[own])
         zone = self.rows[event_time].dtype.time_zone  # type: ignore[attr-defined]
-        [self.complete_from] = _microseconds(pl.Series([earlier.complete_from]).dt.replace_time_zone(zone))
+        [self.complete_from] = microseconds(pl.Series([earlier.complete_from]).dt.replace_time_zone(zone))
 
     def columns(self) -> Iterator[pl.Series]:
         """A column per feature; those that count the same rows together."""
         for when, delay in dict.fromkeys((self.when[f.name], f.delay_length) for f in self.features):
             together = [f for f in self.features if (self.when[f.name], f.delay_length) == (when, delay)]
-            values = {f.name: self._values(f) for f in together}
-            facts, line = self._facts(when, delay, max(_us(f.window_length) for f in together))
+            values = {f.name: values_among(self.rows, f.value, f.name) if f.value else None for f in together}
+            facts, line = self._facts(when, delay, max(in_microseconds(f.window_length) for f in together))
             figures = {f.name: np.empty(self.events.times.size) for f in together}
             for asking in self.events.in_order():
                 codes, times = self.events.codes[asking], self.events.times[asking]
                 until = line.before(codes, times)
                 for feature in together:
-                    since = line.before(codes, times - _us(feature.window_length))
+                    since = line.before(codes, times - in_microseconds(feature.window_length))
                     first, last = int(since.min()), int(until.max())
                     seen = values[feature.name]
                     inside = np.zeros(last - first) if seen is None else seen[facts[first:last]]
@@ -253,30 +253,15 @@ class _OneKey:
 
     def _facts(self, when: str, delay: timedelta, longest: int) -> tuple[Positions, Timeline]:
         """Positions of the rows that count, in the order of their line, and the line."""
-        known = np.maximum(_microseconds(self.rows[when]), self.times)
-        counts = self.rows[when].is_not_null().to_numpy() & (known - self.times <= _us(delay)) & (self.codes >= 0)
-        facts = np.flatnonzero(counts).astype(np.uint32)
-        line = Timeline(self.codes[facts], known[facts], self.events, longest)
+        facts, known = facts_among(self.rows, self.times, self.codes, when, delay)
+        line = Timeline(self.codes[facts], known, self.events, longest)
         return facts[line.order], line
-
-    def _values(self, feature: HistoryFeature) -> Floats | None:
-        """NaN where missing; None where rows are counted."""
-        if feature.value is None:
-            return None
-        column = self.rows[feature.value].cast(pl.Float64)
-        if wrong := column.len() - int((column.is_finite() | column.is_null()).sum()):
-            raise ConfigError(
-                f"history feature {feature.name}",
-                found=f"{feature.value} is infinite or NaN in {wrong} rows",
-                expected="finite or missing values",
-                cure="quarantine such rows by a rule in schema.py, or compute the column so that it is null there",
-            )
-        values: Floats = column.to_numpy()
-        return values
 
     def _column(self, feature: HistoryFeature, figures: Floats) -> pl.Series:
         """Missing where the key is, and where the rows of the whole reach are not there."""
-        figures[(self.events.codes < 0) | (self.events.times - _us(feature.reach) < self.complete_from)] = np.nan
+        figures[(self.events.codes < 0) | (self.events.times - in_microseconds(feature.reach) < self.complete_from)] = (
+            np.nan
+        )
         return pl.Series(feature.name, figures, nan_to_null=True)
 
 
@@ -315,22 +300,3 @@ def _rows_that_may_count(
     since = earlier.complete_from if first is None else max(earlier.complete_from, first - reach_of(features))
     before = [frame.filter(wall_clock >= since).select(*read, own=pl.lit(value=False)) for frame in earlier.frames]
     return pl.concat([*before, own]).collect(engine="streaming")
-
-
-def _codes(rows: pl.DataFrame, by: Sequence[str]) -> npt.NDArray[np.int32]:
-    """A number per key, -1 for a missing one."""
-    if not by:
-        return np.zeros(rows.height, dtype=np.int32)
-    keys = rows.select(by)
-    distinct = keys.unique(maintain_order=True).drop_nulls().with_row_index("code")
-    found = keys.join(distinct, on=list(by), how="left", maintain_order="left")["code"]
-    return found.cast(pl.Int32).fill_null(-1).to_numpy()
-
-
-def _microseconds(times: pl.Series) -> Integers:
-    """As numbers; a missing time is the earliest there is, and masked by who asks."""
-    return times.dt.cast_time_unit("us").to_physical().fill_null(_NEVER).to_numpy()
-
-
-def _us(length: timedelta) -> int:
-    return length // timedelta(microseconds=1)

@@ -8,7 +8,7 @@ from typing import Any
 
 from ml_assets.core.decision_record import record_faults
 from ml_assets.core.errors import ReleaseRefused
-from ml_assets.core.releases import Champion, Event, champions, decision_on, live, withdrawn
+from ml_assets.core.releases import Champion, Event, champions, decision_on, live, rollout_begun, rollout_end, withdrawn
 
 SHORTEST_PREFIX = 6
 SHOWN = 12
@@ -31,6 +31,9 @@ def require_right(pipeline: str, events: Sequence[Event], bundle: str, record: M
         cure = f"improve the model or wait for more labels, then {cure}"
     else:
         found = [*record_faults(record, decision), *_outdated(events, decision, record)]
+    if decision is not None and (ended := _turned_down(events, decision)) is not None:
+        why = f"{ended.facts['action']}: {ended.facts['reasons'][0]}"
+        found.append(f"its rollout ended in event {ended.sequence}, {why}")
     if (back := withdrawn(events, bundle)) is not None:
         found.append(f"{back.facts['by']} went back from it in event {back.sequence}: {back.facts['reason']}")
     if found:
@@ -41,6 +44,13 @@ def require_right(pipeline: str, events: Sequence[Event], bundle: str, record: M
             cure=f"{cure}; or take it upon yourself with "
             f"`ml-assets release --pipeline {pipeline} --bundle {bundle[:SHOWN]} --force --reason …`",
         )
+
+
+def _turned_down(events: Sequence[Event], decision: Event) -> Event | None:
+    """The end, without a release, of the rollout that this decision led to; None where there is none."""
+    begun = rollout_begun(events, decision)
+    ended = None if begun is None else rollout_end(events, begun.facts["rollout"])
+    return None if ended is None or ended.facts["to"]["phase"] == "promoted" else ended
 
 
 def _outdated(events: Sequence[Event], decision: Event, record: Mapping[str, Any] | None) -> list[str]:

@@ -18,6 +18,10 @@ DECIDED, RELEASED, ROLLED_BACK, ATTRIBUTED = "decided", "released", "rolled_back
 ASKED, JUDGED, BEGUN, ENDED = "asked", "judged", "training_begun", "training_ended"
 """A person asked for a training; what was decided about one by itself; one that was decided on began; it ended without
 a decision on a candidate."""
+ROLLOUT_BEGUN, ROLLOUT_MOVED, ROLLOUT_ENDED = "rollout_begun", "rollout_moved", "rollout_ended"
+"""A decided candidate began to take traffic; how much, or whether it goes on, changed; it is over. What they say is in
+`rollout.recorded`."""
+ROLLOUTS = (ROLLOUT_BEGUN, ROLLOUT_MOVED, ROLLOUT_ENDED)
 ACCEPTED = "accepted"
 """A person accepted that a partition never lands."""
 CURE = "restore the ledger's database from a backup; do not release anything until then"
@@ -31,7 +35,7 @@ class Event:
         pipeline: whose ledger.
         sequence: 1, 2, 3, … without gaps.
         kind: `decided`, `released`, `rolled_back`, `attributed`, `asked`, `judged`, `training_begun`,
-            `training_ended` or `accepted`.
+            `training_ended`, `accepted`, `rollout_begun`, `rollout_moved` or `rollout_ended`.
         facts: what happened, JSON-able.
         previous: hash of the event before, `GENESIS` for the first.
         hash: SHA-256 over everything above.
@@ -114,8 +118,9 @@ def check_chain(events: Sequence[Event]) -> None:
 def is_overtaken(kind: str, events: Sequence[Event], after: int) -> bool:
     """Whether an event that was made in the light of the first `after` events must not be appended to these.
 
-    What is decided, released and gone back to rests on what was decided, released and gone back to, and not on what
-    was judged about retraining meanwhile; all other events rest on everything.
+    What is decided rests on what was decided, released and gone back to; what is released, gone back to and rolled out
+    rests on these and on rollouts. Neither rests on what was judged about retraining meanwhile. All other events rest
+    on everything but rollouts.
 
     Args:
         kind: of the event.
@@ -125,7 +130,9 @@ def is_overtaken(kind: str, events: Sequence[Event], after: int) -> bool:
     if len(events) < after:
         return True
     ours = (DECIDED, RELEASED, ROLLED_BACK)
-    return any(kind not in ours or e.kind in ours for e in events[after:])
+    if kind in (RELEASED, ROLLED_BACK, *ROLLOUTS):
+        return any(e.kind in (*ours, *ROLLOUTS) for e in events[after:])
+    return any(e.kind in ours if kind == DECIDED else e.kind not in ROLLOUTS for e in events[after:])
 
 
 def head(events: Sequence[Event]) -> str:
@@ -195,9 +202,16 @@ def carried_out(events: Sequence[Event], decision: Event) -> bool:
 
 
 def settled(events: Sequence[Event], as_of: str) -> bool:
-    """Whether a partition's candidate is decided on, and released if that was decided; a kill may fall in between."""
+    """Whether a partition's candidate is decided on, and released or in a rollout if that was decided.
+
+    A kill may fall in between. A rollout that has ended, however it did, has settled it.
+    """
     decision = decision_as_of(events, as_of)
-    return decision is not None and (decision.facts["verdict"] != "promote" or carried_out(events, decision))
+    if decision is None:
+        return False
+    if decision.facts["verdict"] != "promote" or carried_out(events, decision):
+        return True
+    return rollout_begun(events, decision) is not None
 
 
 def withdrawn(events: Sequence[Event], bundle: str) -> Event | None:
@@ -230,6 +244,17 @@ def release_of(events: Sequence[Event], decision: Event) -> Event | None:
     return next((e for e in reversed(events) if e.kind == RELEASED and e.facts.get("record") == record), None)
 
 
+def rollout_begun(events: Sequence[Event], decision: Event) -> Event | None:
+    """The beginning of the last rollout that rests on this very decision; None where there is none."""
+    record = decision.facts["record"]
+    return next((e for e in reversed(events) if e.kind == ROLLOUT_BEGUN and e.facts["record"] == record), None)
+
+
+def rollout_end(events: Sequence[Event], rollout: str) -> Event | None:
+    """The end of a rollout, by its id; None while it is open."""
+    return next((e for e in reversed(events) if e.kind == ROLLOUT_ENDED and e.facts["rollout"] == rollout), None)
+
+
 def attribution_of(events: Sequence[Event], release: int) -> Event | None:
     """What a release turned out to be worth, by its sequence; None while that is not settled."""
     return next((e for e in events if e.kind == ATTRIBUTED and e.facts["release"] == release), None)
@@ -254,5 +279,7 @@ def told(event: Event) -> str:
         return f"training as of {facts['as_of']} began in run {facts['run']}"
     if event.kind == ENDED:
         return f"training as of {facts['as_of']} ended without a decision ({facts['outcome']}): {facts['why']}"
+    if event.kind in ROLLOUTS:
+        return f"rollout {facts['rollout']}, {facts['action']} by {facts['by']}: {'; '.join(facts['reasons'])}"
     how = "rolled back to" if event.kind == ROLLED_BACK else "released by force" if facts["forced"] else "released"
     return f"{how} by {facts['by']}: {facts['reason']}"

@@ -1,8 +1,8 @@
 """Figures over windows of rows that are ordered by key and time: the arithmetic of `history`, on arrays.
 
-What a window means, and which rows count, is decided in `history`; here are only positions and exact sums. Own code,
-since no library summarises a half-open window over a second time column: polars' and pandas' rolling windows are over
-the rows' own time, and prefix sums in floats lose digits wherever one large value came before.
+What a window means, and which rows count, is decided in `history`; how a sum is exact, in `exact_sums`; here are only
+positions and figures. Own code, since no library summarises a half-open window over a second time column: polars' and
+pandas' rolling windows are over the rows' own time.
 """
 
 from collections.abc import Iterator
@@ -11,13 +11,10 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-Integers = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
+from ml_assets.core.exact_sums import ExactSums, Floats, Integers, from_zero
+
 Booleans = npt.NDArray[np.bool_]
 Positions = npt.NDArray[np.uint32]
-
-_BITS = 62
-"""Bits of a prefix sum that are used, the sign and one to spare left out."""
 
 _EVENTS_AT_ONCE = 1 << 20
 """Events whose windows are summarised together: memory is bounded by their facts, not by all of them."""
@@ -98,26 +95,12 @@ class Values:
         """How many values there are in each window."""
         if self._there.all():
             return until - since
-        before = _from_zero(self._there)
+        before = from_zero(self._there)
         return before[until] - before[since]
 
     def total(self, since: Integers, until: Integers) -> Floats:
-        """The sum of each window, to a unit in its last place.
-
-        Prefix sums of integers, not of floats: what comes before a window leaves no trace in it. A value is two
-        numbers of 62 bits less those that counting needs, the second one being what the first leaves over.
-        """
-        values = np.where(self._there, self._values, 0.0)
-        largest = float(np.abs(values).max(initial=0.0))
-        if not largest:
-            return np.zeros(until.size)
-        bits = _BITS - int(values.size).bit_length()
-        scale = bits - int(np.frexp(largest)[1])
-        coarse = np.rint(np.ldexp(values, scale))
-        fine = np.rint(np.ldexp(values - np.ldexp(coarse, -scale), scale + bits))
-        sums = [_from_zero(part.astype(np.int64)) for part in (coarse, fine)]
-        high, low = ((before[until] - before[since]).astype(np.float64) for before in sums)
-        return np.ldexp(high, -scale) + np.ldexp(low, -scale - bits)
+        """The sum of each window, correctly rounded."""
+        return ExactSums(np.where(self._there, self._values, 0.0)).between(since, until)
 
     def extreme(self, since: Integers, until: Integers, *, largest: bool) -> Floats:
         """The least or largest value of each window; NaN for a window without values.
@@ -144,10 +127,3 @@ class Values:
         found = np.full(until.size, np.nan)
         found[inside] = self._values[at[inside]]
         return found
-
-
-def _from_zero(values: Integers | Booleans) -> Integers:
-    """Sums of all values before each position, and of all."""
-    sums = np.zeros(values.size + 1, dtype=np.int64)
-    np.cumsum(values, out=sums[1:])
-    return sums

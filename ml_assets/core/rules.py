@@ -105,6 +105,31 @@ def words(check: "Check") -> tuple[str, str]:
     return str(check.name), f"keeps the check “{readable}”"
 
 
+def limits(check: "Check") -> dict[str, Any]:
+    """A check in the keywords of JSON Schema, as far as they can say it.
+
+    >>> import pandera.polars as pa
+    >>> limits(pa.Check.in_range(1, 180, include_max=False))
+    {'minimum': 1, 'exclusiveMaximum': 180}
+    """
+    stats: dict[str, Any] = check.statistics or {}
+    match check.name:
+        case "in_range":
+            low = "minimum" if stats.get("include_min", True) else "exclusiveMinimum"
+            high = "maximum" if stats.get("include_max", True) else "exclusiveMaximum"
+            said = {low: stats["min_value"], high: stats["max_value"]}
+        case "greater_than" | "greater_than_or_equal_to":
+            said = {"exclusiveMinimum" if check.name == "greater_than" else "minimum": stats["min_value"]}
+        case "less_than" | "less_than_or_equal_to":
+            said = {"exclusiveMaximum" if check.name == "less_than" else "maximum": stats["max_value"]}
+        case "isin":
+            return {"enum": sorted(stats["allowed_values"], key=str)}
+        case _:
+            return {}
+    # JSON Schema knows no bounds but numbers: a time's are told in words only.
+    return {keyword: value for keyword, value in said.items() if isinstance(value, int | float)}
+
+
 def _listed(value: object) -> str:
     if isinstance(value, str) or not isinstance(value, Collection):
         return str(getattr(value, "pattern", value))

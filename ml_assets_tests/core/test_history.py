@@ -357,3 +357,14 @@ def test_declarations_are_data():
     assert reach_of([feature("mean", window="1h", delay="3h"), Feature("z", pl.col("z"), kind="number")]) == timedelta(
         hours=4
     )
+
+
+def test_a_figure_is_the_same_to_the_bit_whatever_else_its_partition_holds():
+    rng = np.random.default_rng(3)
+    rows = [(int(s), int(s) + 2, 1, float(v)) for s, v in zip(range(400), rng.normal(20, 9, 400), strict=True)]
+    features = [feature("mean", window="300s"), feature("sum", window="300s")]
+    alone = computed(rides(rows), features, complete_from=LONG_AGO)
+    more = [(1000 + i, 1001 + i, 1, 1e12) for i in range(600)]
+    among = computed(rides(rows + more), features, complete_from=LONG_AGO)
+    for name, values in alone.items():
+        assert among[name][:400] == values

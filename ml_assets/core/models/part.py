@@ -33,9 +33,10 @@ class Part:
 
     def scores(self, frame: pl.DataFrame, specs: Sequence[FeatureSpec], *, threads: int) -> Floats:
         """Predictions of rows as the whole is given them; see `FittedModel.scores`."""
-        return self.model.scores(frame, self._own(specs), threads=threads)
+        return self.model.scores(frame, self.own(specs), threads=threads)
 
-    def _own(self, specs: Sequence[FeatureSpec]) -> tuple[FeatureSpec, ...]:
+    def own(self, specs: Sequence[FeatureSpec]) -> tuple[FeatureSpec, ...]:
+        """The whole's features with the part's vocabularies."""
         return tuple(
             FeatureSpec(s.name, s.kind, s.unit, self.vocabularies.get(s.name, s.vocabulary), s.history) for s in specs
         )

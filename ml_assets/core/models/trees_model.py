@@ -12,6 +12,7 @@ import polars as pl
 
 from ml_assets.core.encoding import FeatureSpec, Floats, encode
 from ml_assets.core.models.fitted import FittedModel
+from ml_assets.core.models.lightgbm_library import Trees
 from ml_assets.core.target_encoding import FittedEncoding
 
 FILE = "model.txt"
@@ -34,15 +35,13 @@ class TreesModel(FittedModel):
     encodings: tuple[FittedEncoding, ...] = ()
 
     @cached_property
-    def _booster(self) -> Any:
-        import lightgbm as lgb
-
-        return lgb.Booster(model_str=self.text)
+    def trees(self) -> Trees:
+        """The trees, in the library's memory."""
+        return Trees(self.text)
 
     def scores(self, frame: pl.DataFrame, specs: tuple[FeatureSpec, ...], *, threads: int) -> Floats:
         """Predictions; a category it does not know counts as missing."""
-        scores: Floats = self._booster.predict(self._matrix(frame, specs), num_threads=threads)
-        return scores
+        return self.trees.scores(self._matrix(frame, specs), threads=threads)
 
     def facts(self) -> dict[str, Any]:
         """Its file and its encodings."""
@@ -86,6 +85,6 @@ class ConstantTreesModel(TreesModel):
         """
         names = (*(s.name for s in specs), *(e.name for e in self.encodings))
         rows = self._matrix(frame, specs)
-        told: Floats = self._booster.predict(rows, pred_contrib=True, num_threads=threads)
+        told = self.trees.contributions(rows, threads=threads)
         by_class = told.reshape(len(rows), -1, len(names) + 1)[:, :, :-1]
         return names, by_class[:, 0] if by_class.shape[1] == 1 else by_class

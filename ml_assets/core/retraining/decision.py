@@ -139,6 +139,10 @@ def decide(
     if (running := next((t for t in trainings if t.outcome in ("running", "requested")), None)) is not None:
         told = f"a training as of {running.as_of} is under way"
         return Decision(quiet, (*stale, told, *why), evidence)
+    rolling = next((t for t in trainings if t.outcome == "rolling_out"), None)
+    if rolling is not None and not any(f.reason == "asked" for f in fresh):
+        told = f"the candidate as of {rolling.as_of} is being rolled out: what it does to this evidence is waited for"
+        return Decision(quiet, (*stale, told, *why), evidence)
     every = sorted(partitions, key=lambda p: p.window.start)
     newest = max((i for i, p in enumerate(every) if p.landed), default=None)
     if newest is None:

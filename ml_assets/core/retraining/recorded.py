@@ -6,7 +6,17 @@ What a training is, is in `trainings`; what events mean for releases, in `core.r
 from collections.abc import Container, Sequence
 from typing import Any
 
-from ml_assets.core.releases import ACCEPTED, BEGUN, DECIDED, ENDED, JUDGED, Event
+from ml_assets.core.releases import (
+    ACCEPTED,
+    BEGUN,
+    DECIDED,
+    ENDED,
+    JUDGED,
+    Event,
+    release_of,
+    rollout_begun,
+    rollout_end,
+)
 from ml_assets.core.retraining.decision import Decision
 from ml_assets.core.retraining.trainings import Outcome, Plan, Training
 
@@ -40,7 +50,7 @@ def trainings(events: Sequence[Event], over: Container[str] = ()) -> tuple[Train
             if decision.plan is not None:
                 told.append(Training(decision.plan.as_of, outcome, decision.evidence, decision.plan, bundle))
         elif event.kind == DECIDED and event.facts.get("cause") not in asked:
-            told.append(Training(event.facts["as_of"], OUTCOME[event.facts["verdict"]], bundle=event.facts["bundle"]))
+            told.append(Training(event.facts["as_of"], _decided(event, events), bundle=event.facts["bundle"]))
     return tuple(told)
 
 
@@ -79,10 +89,17 @@ def _what_came_of(key: str | None, events: Sequence[Event], over: Container[str]
     if last is None:
         return "requested", None
     if last.kind == DECIDED:
-        return OUTCOME[last.facts["verdict"]], last.facts["bundle"]
+        return _decided(last, events), last.facts["bundle"]
     if last.kind == ENDED:
         return last.facts["outcome"], None
     return ("failed" if last.facts["run"] in over else "running"), None
+
+
+def _decided(decision: Event, events: Sequence[Event]) -> Outcome:
+    begun = rollout_begun(events, decision)
+    if begun is None or release_of(events, decision) is not None:
+        return OUTCOME[decision.facts["verdict"]]
+    return "rejected" if rollout_end(events, begun.facts["rollout"]) is not None else "rolling_out"
 
 
 def _about(event: Event) -> Any:

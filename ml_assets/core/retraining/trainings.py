@@ -11,7 +11,7 @@ from ml_assets.core.errors import EvidenceError
 from ml_assets.core.retraining.evidence import Evidence
 
 How = Literal["refit", "tune"]
-Outcome = Literal["requested", "running", "promoted", "rejected", "undecided", "failed"]
+Outcome = Literal["requested", "running", "promoted", "rolling_out", "rejected", "undecided", "failed"]
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,8 @@ class Training:
     Args:
         as_of: key of its as-of partition.
         outcome: `requested`: it was decided on, and no run is there yet; `running`; what the decision on its
-            candidate was; `failed`: there is no candidate.
+            candidate was, of one that was promoted `rolling_out` until its rollout ends, and `rejected` if that turned
+            it down; `failed`: there is no candidate.
         evidence: why; None where it was started by hand.
         plan: what was asked for; None likewise.
         bundle: the candidate's SHA-256; None while there is none.

@@ -1,0 +1,210 @@
+"""Whether a candidate does what it must not: each guardrail a test that stays valid however often one looks.
+
+What a guardrail may be is in `rules`, how the tests work in `core.sequential`. A candidate within all limits is
+rolled back with probability `alpha` at most, over its whole rollout.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import ceil, exp, log
+from typing import Any
+
+import numpy as np
+
+from ml_assets.core.rollout.observed import BINS, GROWTH, Leg, Pairs, Seen, Sums, latency_quantile, stratified
+from ml_assets.core.rollout.rules import Guardrails
+from ml_assets.core.sequential import LEAST_ROWS, Blame, Number, blame, mean_radius
+
+LEAST_ANSWERED = 500
+"""Requests of the champion in a period below which its 99th percentile is too rough to compare with."""
+P99 = 0.99
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one guardrail says.
+
+    Args:
+        guardrail: its name.
+        broken: whether the candidate is surely beyond the limit.
+        limit: of the guardrail.
+        rows: requests or labels it rests on.
+        estimate: what is limited, as far as seen.
+        words: all of it; empty where many looks are judged at once.
+    """
+
+    guardrail: str
+    broken: Any
+    limit: float
+    rows: Number
+    estimate: Number
+    words: str = ""
+    numbers: dict[str, float] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "guardrail": self.guardrail, "broken": bool(self.broken), "limit": self.limit, "rows": int(self.rows),
+            "estimate": float(self.estimate), "words": self.words, **self.numbers,
+        }  # fmt: skip
+
+
+def judge(legs: Sequence[Leg], rules: Guardrails, *, paired: bool) -> list[Finding]:
+    """What every guardrail that is set says of all that was seen since the rollout began.
+
+    Args:
+        legs: the periods, oldest first.
+        rules: the limits.
+        paired: whether both models score every request.
+    """
+    told: list[Finding] = []
+    if rules.errors is not None:
+        told.append(errors(legs, rules.errors, rules.own_alpha))
+    if rules.p99_ratio is not None:
+        told.append(latency([slowness(leg, rules.p99_ratio) for leg in comparable(legs)], rules.p99_ratio,
+                            rules.own_alpha, p99_ratio(legs)))  # fmt: skip
+    if rules.prediction_shift is not None:
+        told.append(shift(legs, rules.prediction_shift, rules.own_alpha, paired=paired))
+    if rules.loss is not None:
+        told.append(loss("loss", legs, rules.loss, rules.own_alpha, paired=paired))
+    if rules.estimated_loss is not None:
+        told.append(loss("estimated_loss", legs, rules.estimated_loss, rules.own_alpha, paired=True))
+    return told
+
+
+def errors(legs: Sequence[Leg], limit: float, alpha: float) -> Finding:
+    """Whether the candidate surely fails more often than the champion, and by more than is not minded."""
+    evidence = blame([_of(leg.candidate.failed, leg.candidate.tried, leg.champion.failed, leg.champion.tried)
+                      for leg in legs])  # fmt: skip
+    tried, failed = sum_of(legs, "tried"), sum_of(legs, "failed")
+    rates = [np.asarray(f) / np.maximum(n, 1) for f, n in zip(failed, tried, strict=True)]
+    excess = rates[1] - rates[0]
+    broken = (evidence > log(1 / alpha)) & (excess > limit)
+    words = ""
+    if np.ndim(broken) == 0:
+        words = (
+            f"errors: {int(failed[1]):,} of {int(tried[1]):,} requests ({rates[1]:.2%}), champion {int(failed[0]):,} "
+            f"of {int(tried[0]):,} ({rates[0]:.2%}); {_chance(evidence)}; {limit:.2%} above it is not minded"
+        )
+    return Finding("errors", broken, limit, tried[1], excess, words, {"log_evidence": _number(evidence)})
+
+
+def slowness(leg: Leg, ratio: float) -> Blame:
+    """Slow requests of a period: beyond the champion's 99th percentile, of the candidate beyond `ratio` times that.
+
+    If the candidate's latencies are at most `ratio` times the champion's, a slow request is its own with its share
+    as probability at most, wherever the line is drawn. It is drawn from the champion's requests of the period, in
+    bins of 2 %, and so hardly moves.
+    """
+    counts = leg.champion.latencies.cumsum()
+    if counts[-1] < LEAST_ANSWERED or not leg.candidate.latencies.any():
+        return Blame(0, 0, 0.5)
+    line = int(np.searchsorted(counts, P99 * counts[-1]))
+    own = int(leg.candidate.latencies[min(line + bins_of(ratio), BINS - 1) + 1 :].sum())
+    answered = int(leg.candidate.latencies.sum())
+    return _of(own, answered, int(counts[-1] - counts[line]), int(counts[-1]))
+
+
+def bins_of(ratio: float) -> int:
+    """How many bins are at least `ratio`."""
+    return ceil(log(ratio) / log(GROWTH))
+
+
+def latency(periods: Sequence[Blame], limit: float, alpha: float, found: tuple[float, float] | None) -> Finding:
+    """Whether the candidate is surely slow more often than `limit` times the champion's latencies would be.
+
+    Args:
+        periods: see `slowness`.
+        limit: of the ratio of the 99th percentiles.
+        alpha: probability of a false alarm.
+        found: the 99th percentiles of champion and candidate in microseconds, for the words.
+    """
+    evidence = blame(periods)
+    broken = evidence > log(1 / alpha)
+    estimate = found[1] / found[0] if found else 1.0
+    words = "" if np.ndim(broken) else "latency: not enough requests that either answered"
+    hits, every = sum(p.hits for p in periods), sum(p.all_hits for p in periods)
+    if np.ndim(broken) == 0 and found:
+        words = (
+            f"latency: p99 {found[1] / 1e3:.3g} ms, champion {found[0] / 1e3:.3g} ms ({estimate:.2f} times; limit "
+            f"{limit:g}); {int(hits)} of {int(every)} slow requests; {_chance(evidence)}"
+        )
+    return Finding("p99_ratio", broken, limit, every, estimate, words, {"log_evidence": _number(evidence)})
+
+
+def comparable(legs: Sequence[Leg]) -> list[Leg]:
+    """The periods in which both answered; where there is none, as of blue and green, all of them as one."""
+    both = [leg for leg in legs if leg.champion.latencies.any() and leg.candidate.latencies.any()]
+    if both or not legs:
+        return both
+    h, c = ([getattr(leg, name).latencies for leg in legs] for name in ("champion", "candidate"))
+    whole = Leg(legs[-1].step, legs[-1].weight, Seen(latencies=np.sum(h, axis=0)), Seen(latencies=np.sum(c, axis=0)))
+    return [whole]
+
+
+def p99_ratio(legs: Sequence[Leg]) -> tuple[float, float] | None:
+    """The 99th percentiles of champion and candidate in microseconds, of periods that can be compared."""
+    told = comparable(legs)
+    if not told:
+        return None
+    found = [latency_quantile(np.sum([getattr(leg, who).latencies for leg in told], axis=0), P99)
+             for who in ("champion", "candidate")]  # fmt: skip
+    return (found[0], found[1]) if found[0] is not None and found[1] is not None else None
+
+
+def shift(legs: Sequence[Leg], limit: float, alpha: float, *, paired: bool) -> Finding:
+    """Whether the mean prediction is surely farther from the champion's than allowed, up or down."""
+    pairs = sum((leg.predictions for leg in legs), Pairs())
+    found = pairs.difference() if paired else stratified(legs, "predictions")
+    own = pairs.champion if paired else sum((leg.champion.predictions for leg in legs), Sums())
+    scale = np.sqrt(own.variance)
+    radius = mean_radius(found.rows, found.variance, alpha, one_sided=False)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        estimate = np.where(scale > 0, found.mean / scale, 0.0)
+    broken = np.abs(found.mean) - radius > limit * scale
+    words = ""
+    if np.ndim(broken) == 0:
+        words = (
+            f"predictions: {float(estimate):+.2f} of the champion's standard deviation on average, of "
+            f"{int(found.rows):,} requests; limit {limit:g}"
+        )
+    return Finding("prediction_shift", broken, limit, found.rows, estimate, words)
+
+
+def loss(name: str, legs: Sequence[Leg], limit: float, alpha: float, *, paired: bool) -> Finding:
+    """Whether the candidate's loss is surely higher than the champion's by more than a share of it."""
+    pairs = sum((leg.estimated if name == "estimated_loss" else leg.losses for leg in legs), Pairs())
+    found = pairs.difference(1 + limit) if paired else stratified(legs, "losses", 1 + limit)
+    plain = pairs.difference() if paired else stratified(legs, "losses")
+    own = pairs.champion if paired else sum((leg.champion.losses for leg in legs), Sums())
+    broken = found.mean - mean_radius(found.rows, found.variance, alpha, one_sided=True) > 0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        estimate = np.where(own.mean > 0, plain.mean / own.mean, 0.0)
+    words = ""
+    if np.ndim(broken) == 0:
+        what = "estimated loss" if name == "estimated_loss" else "loss"
+        few = f"; below {LEAST_ROWS} nothing is concluded" if found.rows < LEAST_ROWS else ""
+        words = (
+            f"{what}: {float(estimate):+.2%} against the champion on {int(found.rows):,} rows; limit {limit:+.2%}{few}"
+        )
+    return Finding(name, broken, limit, found.rows, estimate, words)
+
+
+def sum_of(legs: Sequence[Leg], count: str) -> tuple[Number, Number]:
+    """A count of `Seen` over all periods: of the champion, of the candidate."""
+    return sum(getattr(leg.champion, count) for leg in legs), sum(getattr(leg.candidate, count) for leg in legs)
+
+
+def _of(hits: Number, tries: Number, other_hits: Number, other_tries: Number) -> Blame:
+    every = np.asarray(tries) + np.asarray(other_tries)
+    share = np.where(every > 0, np.asarray(tries) / np.maximum(every, 1), 0.5)
+    return Blame(hits, np.asarray(hits) + np.asarray(other_hits), share)
+
+
+def _chance(evidence: Number) -> str:
+    e = float(evidence)
+    return f"by chance at most once in {min(exp(min(e, 30.0)), 1e9):,.0f}" if e > 1 else "may well be chance"
+
+
+def _number(evidence: Number) -> float:
+    return round(float(evidence), 4) if np.ndim(evidence) == 0 else float("nan")

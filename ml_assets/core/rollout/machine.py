@@ -1,0 +1,181 @@
+"""The state machine of a rollout: state and what was seen in, next state and reasons out.
+
+Guardrails come first: they hold in every state, paused or not. Nothing here knows a clock, a log or a ledger.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+
+from ml_assets.core.durations import in_words
+from ml_assets.core.rollout.bandit import GRID, thompson_weight
+from ml_assets.core.rollout.guardrails import judge
+from ml_assets.core.rollout.observed import Leg, Pairs, Sums, stratified
+from ml_assets.core.rollout.rules import SHADOW, Rules
+from ml_assets.core.rollout.state import OVER, Action, Phase, State, Transition
+from ml_assets.core.routing import WHOLE
+from ml_assets.core.sequential import mean_radius
+
+
+def begin(rules: Rules, now: datetime, why: str) -> Transition:
+    """The first state of a rollout."""
+    state = State(_phase(rules, 0), 0, rules.steps[0], now, now, paired=rules.paired)
+    return Transition("advance", state, (why, f"begins with {in_percent(rules.steps[0])}"))
+
+
+def step(
+    state: State, legs: Sequence[Leg], rules: Rules, now: datetime, *, rollout: str = "", look: int = 0
+) -> Transition:
+    """What follows from a look.
+
+    Args:
+        state: where the rollout stands.
+        legs: what was seen since it began, period by period.
+        rules: what it goes by.
+        now: time of the look, aware.
+        rollout, look: id of the rollout, and number of the look: seed of a bandit.
+    """
+    if state.over:
+        return Transition("stay", state, (f"it has ended: {state.phase}",))
+    findings = judge(legs, rules.guardrails, paired=rules.paired)
+    evidence = {"findings": [f.to_json() for f in findings], **counted(legs)}
+    told = tuple(f.words for f in findings)
+    if broken := tuple(f.words for f in findings if f.broken):
+        return Transition("roll_back", _ended(state, "rolled_back"), broken, evidence)
+    lacking = _lacking(state, legs, rules, now)
+    if state.paused is None and (age := now - state.begun - timedelta(seconds=state.held)) > rules.max_age:
+        why = f"{in_words(age)} old, at most {in_words(rules.max_age)}; the champion stays"
+        return Transition("expire", _ended(state, "expired"), (why, *lacking, *told), evidence)
+    if state.paused is not None:
+        return Transition("stay", state, (f"paused since {state.paused:%Y-%m-%d %H:%M} UTC", *told), evidence)
+    if rules.strategy in ("ab_test", "bandit"):
+        return _tested(state, legs, rules, now, lacking, evidence, (rollout, look))
+    if lacking:
+        return Transition("stay", state, (*lacking, *told), evidence)
+    after = state.step + 1
+    if after < len(rules.steps):
+        moved = replace(state, phase=_phase(rules, after), step=after, weight=rules.steps[after], since=now)
+        why = f"from {in_percent(state.weight)} to {in_percent(moved.weight)}: no guardrail is broken"
+        return Transition("advance", moved, (why, *told), evidence)
+    return Transition(
+        "promote", _ended(state, "promoted"), ("all steps are done, no guardrail is broken", *told), evidence
+    )
+
+
+def pause(state: State, now: datetime, why: str) -> Transition:
+    """A person holds it where it is; guardrails go on."""
+    if state.paused is not None:
+        return Transition("stay", state, (f"paused already, since {state.paused:%Y-%m-%d %H:%M} UTC",))
+    return _asked("pause", state, replace(state, paused=now), why)
+
+
+def resume(state: State, now: datetime, why: str) -> Transition:
+    """A person lets it go on; the time in which it was paused counts neither for its step nor for its age."""
+    if state.paused is None:
+        return Transition("stay", state, ("it is not paused",))
+    held = now - state.paused
+    moved = replace(state, paused=None, since=state.since + held, held=state.held + held.total_seconds())
+    return _asked("resume", state, moved, why)
+
+
+def abort(state: State, why: str) -> Transition:
+    """A person ends it; the champion stays."""
+    return _asked("abort", state, _ended(state, "aborted"), why)
+
+
+def supersede(state: State, why: str) -> Transition:
+    """Something newer ends it: another candidate, or another champion."""
+    return _asked("supersede", state, _ended(state, "superseded"), why)
+
+
+def turn_down(state: State, why: str, evidence: Mapping[str, Any]) -> Transition:
+    """It is ended at once: by a server's breaker, or because it came to its end and must not be released."""
+    return Transition("roll_back", _ended(state, "rolled_back"), (why,), evidence)
+
+
+def released(state: State, why: str) -> Transition:
+    """Its candidate is the champion."""
+    return _asked("promote", state, _ended(state, "promoted"), why)
+
+
+def in_percent(weight: int) -> str:
+    """A weight in words: `shadow`, `5 %`."""
+    return "shadow" if weight == SHADOW else f"{weight / 100:g} %"
+
+
+def counted(legs: Sequence[Leg]) -> dict[str, Any]:
+    """How much was seen of either, in all."""
+    told = {}
+    for who in ("champion", "candidate"):
+        seen = [getattr(leg, who) for leg in legs]
+        told[who] = {name: int(sum(getattr(s, name) for s in seen)) for name in ("answered", "tried", "failed")}
+    return {**told, "labels": int(sum((leg.losses.rows for leg in legs), 0))}
+
+
+def _asked(action: Action, before: State, after: State, why: str) -> Transition:
+    if before.phase in OVER:
+        return Transition("stay", before, (f"it has ended: {before.phase}",))
+    return Transition(action, after, (why,))
+
+
+def _phase(rules: Rules, at: int) -> Phase:
+    if rules.strategy in ("ab_test", "bandit"):
+        return "test"
+    if rules.steps[at] == SHADOW:
+        return "shadow"
+    return "green" if rules.strategy == "blue_green" else "canary"
+
+
+def _ended(state: State, phase: Phase) -> State:
+    return replace(state, phase=phase, weight=WHOLE if phase == "promoted" else 0, paused=None)
+
+
+def _lacking(state: State, legs: Sequence[Leg], rules: Rules, now: datetime) -> tuple[str, ...]:
+    """What this step still waits for, in words."""
+    own = [leg for leg in legs if leg.step == state.step]
+    requests = int(sum(leg.candidate.tried if state.weight == SHADOW else leg.candidate.answered for leg in own))
+    told = []
+    if requests < rules.min_requests:
+        told.append(f"{in_percent(state.weight)}: {requests:,} of {rules.min_requests:,} requests")
+    if (spent := (state.paused or now) - state.since) < rules.min_time:
+        told.append(f"{in_percent(state.weight)}: {in_words(spent)} of {in_words(rules.min_time)}")
+    labels = int(_losses(legs, rules).rows)
+    last = state.step + 1 == len(rules.steps)
+    if last and labels < rules.min_labels:
+        told.append(f"{labels:,} of {rules.min_labels:,} labels")
+    return tuple(told)
+
+
+def _losses(legs: Sequence[Leg], rules: Rules) -> Sums:
+    """Sums of candidate − champion of the realised losses."""
+    paired: Pairs = sum((leg.losses for leg in legs), Pairs())
+    return paired.difference() if rules.paired else stratified(legs, "losses")
+
+
+def _tested(
+    state: State, legs: Sequence[Leg], rules: Rules, now: datetime, lacking: tuple[str, ...],
+    evidence: dict[str, Any], seed: tuple[str, int],
+) -> Transition:  # fmt: skip
+    """An A/B test ends when its confidence sequence no longer holds zero; a bandit moves its weights until then."""
+    found = _losses(legs, rules)
+    radius = float(mean_radius(found.rows, found.variance, rules.guardrails.alpha, one_sided=False))
+    low, high = float(found.mean) - radius, float(found.mean) + radius
+    told = f"loss: {float(found.mean):+.4g} against the champion ({low:+.4g} to {high:+.4g}, {int(found.rows):,} rows)"
+    evidence = {**evidence, "difference": {"estimate": float(found.mean), "low": _finite(low), "high": _finite(high)}}
+    if not lacking and high < 0:
+        return Transition("promote", _ended(state, "promoted"), (f"{told}: surely better",), evidence)
+    if not lacking and low > 0:
+        return Transition("roll_back", _ended(state, "rolled_back"), (f"{told}: surely worse",), evidence)
+    if rules.strategy == "bandit" and now - state.since >= rules.min_time:
+        weight = thompson_weight(found, rollout=seed[0], look=seed[1], floor=rules.floor)
+        if weight is not None and abs(weight - state.weight) >= GRID:
+            why = f"from {in_percent(state.weight)} to {in_percent(weight)}: as often the better one in draws"
+            return Transition("reweigh", replace(state, weight=weight, since=now), (why, told), evidence)
+    return Transition("stay", state, (*lacking, told), evidence)
+
+
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None

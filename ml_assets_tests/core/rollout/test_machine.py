@@ -1,0 +1,296 @@
+"""What follows from a look, as a table: state and what was seen in, action and reasons out."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ml_assets.core.errors import ConfigError, EvidenceError
+from ml_assets.core.rollout.bandit import thompson_weight
+from ml_assets.core.rollout.machine import abort, begin, pause, released, resume, step, supersede, turn_down
+from ml_assets.core.rollout.observed import Leg, Pairs, Seen, Sums, latency_counts
+from ml_assets.core.rollout.rules import STEPS, Guardrails, Rules
+from ml_assets.core.rollout.state import OVER, State
+
+NOW = datetime(2020, 5, 1, 12, tzinfo=UTC)
+LATER = NOW + timedelta(hours=1)
+CANARY = Rules(min_requests=1_000, min_time=timedelta(minutes=10), max_age=timedelta(days=2))
+
+BLUE_GREEN = Rules("blue_green", (0, 10_000))
+
+
+def seen(rows: int, answered: int, rng: np.random.Generator, *, failed: int = 0, slow: float = 1.0) -> Seen:
+    latencies = latency_counts(1_000 * slow * np.exp(0.5 * rng.standard_normal(answered)))
+    return Seen(answered, rows, failed, latencies, Sums.of(rng.standard_normal(answered)), Sums())
+
+
+def leg(
+    at: int = 0, weight: int = 0, rows: int = 2_000, *, failed: tuple[int, int] = (0, 0), slow: float = 1.0,
+    shift: float = 0.0, worse: float = 0.0, estimated: float = 0.0, labels: int = 2_000, paired: bool = True,
+) -> Leg:  # fmt: skip
+    """A period of `rows` requests; champion and candidate as alike as two models of the same data."""
+    rng = np.random.default_rng([at, weight, rows])
+    answered = round(rows * weight / 10_000)
+    score, loss = rng.standard_normal(rows), np.exp(0.9 * rng.standard_normal(labels))
+    own = loss * np.exp(0.2 * rng.standard_normal(labels)) / np.exp(0.02)
+    told = Leg(
+        at,
+        weight,
+        seen(rows if paired else rows - answered, rows - answered, rng, failed=failed[0]),
+        seen(rows if paired else answered, answered, rng, failed=failed[1], slow=slow),
+        Pairs.of(score, score + shift + 0.1 * rng.standard_normal(rows)),
+        Pairs.of(loss, own * (1 + worse)),
+        Pairs.of(loss, own * (1 + estimated)),
+    )
+    if paired:
+        return told
+    mine = rng.random(labels) < weight / 10_000
+    split = (Sums.of(loss[~mine]), Sums.of(own[mine] * (1 + worse)))
+    return replace(
+        told, predictions=Pairs(), losses=Pairs(), estimated=Pairs(), champion=replace(told.champion, losses=split[0]),
+        candidate=replace(told.candidate, losses=split[1]),
+    )  # fmt: skip
+
+
+def at(number: int, rules: Rules = CANARY, **changes: Any) -> State:
+    first = begin(rules, NOW, "it was promoted").state
+    weight = rules.steps[number]
+    phase = first.phase if number == 0 else {"canary": "canary", "blue_green": "green"}[rules.strategy]
+    return replace(first, **{"phase": phase, "step": number, "weight": weight, **changes})
+
+
+SHADOW, FIVE = at(0), at(1)
+CASES = {
+    # name: state, legs, rules, time after the beginning, action, phase and weight then, a reason
+    "nothing was seen": (SHADOW, [], CANARY, 60, "stay", ("shadow", 0), "shadow: 0 of 1,000 requests"),
+    "a period without requests": (SHADOW, [leg(rows=0, labels=0)], CANARY, 60, "stay", ("shadow", 0), "0 of 1,000"),
+    "too few requests": (SHADOW, [leg(rows=900)], CANARY, 60, "stay", ("shadow", 0), "900 of 1,000 requests"),
+    "too soon": (SHADOW, [leg()], CANARY, 5, "stay", ("shadow", 0), "5 min of 10 min"),
+    "shadow is done": (SHADOW, [leg()], CANARY, 60, "advance", ("canary", 500), "from shadow to 5 %"),
+    "requests of an earlier step don't count": (FIVE, [leg()], CANARY, 60, "stay", ("canary", 500), "5 %: 0 of 1,000"),
+    "5 % is done": (
+        FIVE, [leg(), leg(1, 500, 21_000)], CANARY, 60, "advance", ("canary", 2_500), "from 5 % to 25 %"
+    ),
+    "5 % answered by the champion only": (
+        FIVE, [leg(), leg(1, 500, 19_000)], CANARY, 60, "stay", ("canary", 500), "950 of 1,000"
+    ),
+    "all is done": (at(4), [leg(4, 10_000)], CANARY, 60, "promote", ("promoted", 10_000), "no guardrail is broken"),
+    "all is done but for labels": (
+        at(4), [leg(4, 10_000, labels=500)], replace(CANARY, min_labels=600), 60, "stay", ("canary", 10_000),
+        "500 of 600 labels",
+    ),
+    "labels are not waited for earlier": (
+        FIVE, [leg(1, 500, 21_000, labels=0)], replace(CANARY, min_labels=600), 60, "advance", ("canary", 2_500), "25 %"
+    ),
+    "it fails beside": (
+        SHADOW, [leg(failed=(2, 40))], CANARY, 1, "roll_back", ("rolled_back", 0),
+        "errors: 40 of 2,000 requests (2.00%)",
+    ),
+    "both fail": (SHADOW, [leg(failed=(41, 40))], CANARY, 60, "advance", ("canary", 500), "from shadow"),
+    "it fails surely more, but hardly ever": (
+        SHADOW, [leg(rows=20_000, failed=(0, 40))], CANARY, 60, "advance", ("canary", 500), "0.50% above"
+    ),
+    "it is slow": (
+        FIVE, [leg(1, 500, 40_000, slow=2.0)], CANARY, 1, "roll_back", ("rolled_back", 0), "limit 1.5"
+    ),
+    "it is a little slower": (FIVE, [leg(1, 500, 40_000, slow=1.3)], CANARY, 60, "advance", ("canary", 2_500), "5 %"),
+    "green is slower than blue was": (
+        at(1, BLUE_GREEN), [leg(), leg(1, 10_000, slow=2.5)], BLUE_GREEN, 60,
+        "roll_back", ("rolled_back", 0), "latency: p99",
+    ),
+    "it predicts something else": (
+        SHADOW, [leg(shift=-0.7)], CANARY, 1, "roll_back", ("rolled_back", 0), "predictions: -0.6"
+    ),
+    "it predicts a little else": (
+        SHADOW, [leg(shift=0.3)], CANARY, 60, "advance", ("canary", 500), "predictions: +0."
+    ),
+    "its loss is higher": (
+        SHADOW, [leg(worse=0.05)], CANARY, 1, "roll_back", ("rolled_back", 0), "loss: +5"
+    ),
+    "its loss is hardly higher": (SHADOW, [leg(worse=0.005)], CANARY, 60, "advance", ("canary", 500), "limit +1.00%"),
+    "its loss is higher on few labels": (
+        SHADOW, [leg(worse=0.5, labels=90)], CANARY, 60, "advance", ("canary", 500), "below 100 nothing is concluded"
+    ),
+    "its loss is estimated to be higher": (
+        SHADOW, [leg(labels=0) , leg(estimated=0.2, labels=1_000, worse=-0.1)], CANARY, 1, "roll_back",
+        ("rolled_back", 0), "estimated loss: +",
+    ),
+    "a guardrail that is off": (
+        SHADOW, [leg(worse=0.05, failed=(2, 40), shift=0.7, estimated=0.3)],
+        replace(CANARY, guardrails=Guardrails(errors=None, prediction_shift=None, loss=None, estimated_loss=None)), 60,
+        "advance", ("canary", 500), "from shadow",
+    ),
+    "paused": (
+        at(0, paused=NOW), [leg()], CANARY, 60, "stay", ("shadow", 0), "paused since 2020-05-01 12:00"
+    ),
+    "paused and bad": (at(0, paused=NOW), [leg(worse=0.05)], CANARY, 60, "roll_back", ("rolled_back", 0), "loss: +5"),
+    "too old": (SHADOW, [leg(rows=10)], CANARY, 49 * 60, "expire", ("expired", 0), "2 d 1 h old, at most 2 d"),
+    "old, and paused most of the time": (
+        at(0, held=2 * 86_400.0, since=NOW + timedelta(days=2)), [leg(rows=10)], CANARY, 49 * 60, "stay",
+        ("shadow", 0), "10 of 1,000",
+    ),
+    "it has ended": (at(0, phase="rolled_back"), [leg()], CANARY, 60, "stay", ("rolled_back", 0), "it has ended"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_look(case):
+    state, legs, rules, minutes, action, then, reason = CASES[case]
+    told = step(state, legs, rules, NOW + timedelta(minutes=minutes))
+    assert (told.action, (told.state.phase, told.state.weight)) == (action, then), told.reasons
+    assert reason in "; ".join(told.reasons)
+    assert told.moves == (action != "stay")
+    if action == "advance":
+        assert told.state.since == NOW + timedelta(minutes=minutes)
+    if action == "roll_back":
+        assert told.evidence["findings"], "what it rests on is written down"
+        assert told.state.weights == {"champion": 10_000, "candidate": 0}
+
+
+def test_a_rollout_from_its_beginning_to_its_release():
+    told, clock, legs = begin(CANARY, NOW, "it was promoted"), NOW, []
+    path = [(told.state.phase, told.state.weight)]
+    while not told.state.over:
+        clock += timedelta(minutes=11)
+        rows = 1_500 if told.state.weight == 0 else round(1_100 * 10_000 / told.state.weight)
+        legs.append(leg(told.state.step, told.state.weight, rows))
+        told = step(told.state, legs, CANARY, clock)
+        path.append((told.state.phase, told.state.weight))
+    assert path == [
+        ("shadow", 0), ("canary", 500), ("canary", 2_500), ("canary", 5_000), ("canary", 10_000), ("promoted", 10_000)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("strategy", "steps", "phases"),
+    [
+        ("shadow", None, ["shadow", "promoted"]),
+        ("blue_green", None, ["shadow", "green", "promoted"]),
+        ("blue_green", (10_000,), ["green", "promoted"]),
+        ("canary", (1_000, 5_000), ["canary", "canary", "promoted"]),
+    ],
+)
+def test_the_phases_of_the_strategies(strategy, steps, phases):
+    rules = Rules(strategy, steps or STEPS[strategy], min_requests=100, min_time=timedelta(0))
+    told, legs = begin(rules, NOW, ""), []
+    found = [told.state.phase]
+    while not told.state.over and len(found) < 9:
+        legs.append(leg(told.state.step, told.state.weight))
+        told = step(told.state, legs, rules, LATER)
+        found.append(told.state.phase)
+    assert found == phases
+
+
+AB = Rules("ab_test", (5_000,), Guardrails(loss=None, estimated_loss=None), min_requests=500)
+
+
+@pytest.mark.parametrize("paired", [True, False])
+@pytest.mark.parametrize(
+    ("worse", "rows", "action"), [(-0.3, 20_000, "promote"), (0.3, 20_000, "roll_back"), (0.0, 20_000, "stay"),
+                                  (-0.3, 400, "stay")]
+)  # fmt: skip
+def test_an_ab_test_ends_when_the_difference_is_sure(paired, worse, rows, action):
+    rules = replace(AB, paired=paired)
+    told = step(
+        begin(rules, NOW, "").state, [leg(0, 5_000, rows, worse=worse, labels=rows, paired=paired)], rules, LATER
+    )
+    assert told.action == action, told.reasons
+    assert "loss:" in "; ".join(told.reasons)
+    assert told.state.weights["candidate"] == {"promote": 10_000, "roll_back": 0, "stay": 5_000}[action]
+
+
+def test_an_ab_test_without_a_winner_leaves_the_champion():
+    told = step(begin(AB, NOW, "").state, [leg(0, 5_000, 4_000)], AB, NOW + timedelta(days=8))
+    assert (told.action, told.state.phase) == ("expire", "expired")
+
+
+def test_a_bandit_gives_the_better_model_more_and_repeats_itself():
+    rules = replace(AB, strategy="bandit", min_requests=100_000)
+    state = begin(rules, NOW, "").state
+    better = [leg(0, 5_000, 400, worse=-0.03, labels=400)]
+    told = step(state, better, rules, LATER, rollout="r", look=3)
+    assert (told.action, told.state.phase, told.state.since) == ("reweigh", "test", LATER)
+    assert told.state.weight > 5_000
+    assert told == step(state, better, rules, LATER, rollout="r", look=3)
+    worse = step(state, [leg(0, 5_000, 400, worse=0.05, labels=400)], rules, LATER, rollout="r", look=3)
+    assert worse.state.weight < 5_000
+    assert step(state, better, rules, NOW + timedelta(minutes=9)).action == "stay", "not more often than min_time"
+    assert step(state, [leg(0, 5_000, 90, labels=90)], rules, LATER).action == "stay", "too few losses"
+
+
+def test_a_bandit_leaves_either_a_floor_and_ends_when_it_is_sure():
+    sure = Sums.of(np.random.default_rng(0).standard_normal(1_000) - 1)
+    assert thompson_weight(sure, rollout="r", look=0, floor=500) == 9_500
+    assert thompson_weight(Sums(1_000, -1 * sure.total, sure.squares), rollout="r", look=0, floor=1_000) == 1_000
+    assert thompson_weight(Sums(), rollout="r", look=0, floor=500) is None
+    even = {thompson_weight(Sums(1_000, 0.0, 1_000.0), rollout="r", look=i, floor=500) for i in range(5)}
+    assert even == {5_000}
+    rules = replace(AB, strategy="bandit")
+    told = step(begin(rules, NOW, "").state, [leg(0, 9_500, 20_000, worse=-0.1, labels=20_000)], rules, LATER)
+    assert told.action == "promote"
+
+
+def test_unpaired_losses_of_periods_with_other_shares_are_not_mixed_up():
+    # In the second period all is three times as hard, and the candidate answers most of it.
+    rules = replace(CANARY, paired=False, guardrails=Guardrails(prediction_shift=None, estimated_loss=None))
+    easy = leg(1, 500, 20_000, labels=20_000, paired=False)
+    told = leg(2, 9_000, 20_000, labels=20_000, paired=False)
+    hard = replace(
+        told,
+        champion=replace(told.champion, losses=tripled(told.champion.losses)),
+        candidate=replace(told.candidate, losses=tripled(told.candidate.losses)),
+    )
+    pooled = (easy.candidate.losses + hard.candidate.losses).mean / (easy.champion.losses + hard.champion.losses).mean
+    assert pooled > 2, "as if it were far worse"
+    assert step(at(2, rules), [easy, hard], rules, NOW).action == "stay"
+
+
+def tripled(sums: Sums) -> Sums:
+    return Sums(sums.rows, 3 * sums.total, 9 * sums.squares)
+
+
+def test_what_persons_do():
+    paused = pause(FIVE, NOW, "a look at it first")
+    assert (paused.action, paused.state.paused, paused.state.weight) == ("pause", NOW, 500)
+    assert pause(paused.state, LATER, "again").action == "stay"
+    resumed = resume(paused.state, LATER, "all is well")
+    assert (resumed.state.paused, resumed.state.since, resumed.state.held) == (
+        None,
+        FIVE.since + (LATER - NOW),
+        3_600.0,
+    )
+    assert resume(FIVE, NOW, "").action == "stay"
+    assert abort(FIVE, "complaints").state.phase == "aborted"
+    assert supersede(FIVE, "a newer one").state.phase == "superseded"
+    assert released(FIVE, "by a person").state.weights == {"champion": 0, "candidate": 10_000}
+    assert turn_down(FIVE, "7 of 20 failed", {"failed": 7}).state.phase == "rolled_back"
+    for phase in OVER:
+        assert abort(replace(FIVE, phase=phase), "late").action == "stay"
+
+
+@pytest.mark.parametrize(
+    ("told", "named"),
+    [
+        ({"steps": (500, 500)}, "does not rise"),
+        ({"steps": (0, 500, 20_000)}, "a weight of 20000"),
+        ({"steps": ()}, "strategy canary; expected shares"),
+        ({"strategy": "ab_test"}, "strategy ab_test; expected one share"),
+        ({"strategy": "blue_green"}, "expected shadow and all"),
+        ({"strategy": "shadow", "steps": (500,)}, "expected shadow alone"),
+        ({"strategy": "direct"}, "expected none"),
+        ({"floor": 6_000}, "floor: 6000"),
+    ],
+)
+def test_rules_that_cannot_be_followed_are_refused(told, named):
+    with pytest.raises(ConfigError, match=named):
+        Rules(**told)
+
+
+def test_rules_survive_their_json():
+    rules = Rules("bandit", (5_000,), Guardrails(loss=None), max_age=timedelta(hours=5), floor=700)
+    assert Rules.from_json(rules.to_json()) == rules
+    for broken in ({}, {**rules.to_json(), "more": 1}):
+        with pytest.raises(EvidenceError, match=r"Rules\.to_json"):
+            Rules.from_json(broken)
