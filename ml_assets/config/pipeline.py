@@ -8,10 +8,11 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from ml_assets.config.durations import Delay
 from ml_assets.config.evaluation import Evaluation
-from ml_assets.config.later import Rollout, refuse_unbuilt
 from ml_assets.config.model import THE_ONLY, Ensemble, Model, NamedModel, OneModel, Tuning
 from ml_assets.config.monitoring import Monitoring
 from ml_assets.config.retraining import Retraining
+from ml_assets.config.rollout import Rollout
+from ml_assets.config.serving import Serving
 from ml_assets.config.table import NAME, REFERENCE
 from ml_assets.core.durations import duration
 from ml_assets.core.errors import ConfigError
@@ -93,6 +94,9 @@ class PipelineConfig(BaseModel):
         "them back: dvc or off.",
     )
     tuning: Tuning | None = Field(default=None, description="Search for parameters (level 3).")
+    serving: Serving | None = Field(
+        default=None, description="How served requests are recognised and joined with their labels (level 4)."
+    )
     rollout: Rollout | None = Field(default=None, description="How a promoted bundle takes traffic (level 4).")
     models: tuple[NamedModel, ...] | None = Field(default=None, description="Several models in place of one (level 5).")
     ensemble: Ensemble | None = Field(default=None, description="How several models answer as one (level 5).")
@@ -107,8 +111,7 @@ class PipelineConfig(BaseModel):
         return value if isinstance(value, str) else "dvc" if value else "off"
 
     @model_validator(mode="after")
-    def _only_what_is_built(self) -> "PipelineConfig":
-        refuse_unbuilt(self)
+    def _said_once_and_fitting(self) -> "PipelineConfig":
         self._require_one_way_to_say_it()
         needed = self.model.validation + self.evaluation.holdout + 2 * self.evaluation.embargo
         if needed >= self.model.window:
@@ -144,6 +147,11 @@ class PipelineConfig(BaseModel):
             wrong.append(str(e))
         if wrong:
             raise ValueError("; ".join(wrong))
+
+    @property
+    def rolls_out(self) -> Rollout | None:
+        """How candidates are rolled out; None where they are released at once."""
+        return None if self.rollout is None or self.rollout.strategy == "direct" else self.rollout
 
     @property
     def metric(self) -> "Deciding":

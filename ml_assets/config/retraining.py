@@ -3,7 +3,6 @@
 from math import ceil
 from typing import TYPE_CHECKING
 
-import dagster as dg
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from ml_assets.config.durations import Length, length
@@ -145,6 +144,8 @@ class Retraining(BaseModel):
     def _a_cron(cls, value: str | None) -> str | None:
         if value is None:
             return None
+        import dagster as dg  # here, so that a server reads this configuration without Dagster
+
         try:
             dg.ScheduleDefinition(name="retraining", job_name="train", cron_schedule=value)
         except dg.DagsterInvalidDefinitionError as e:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ml_assets.config.durations import Length, length
-from ml_assets.partitions import Cadence
+from ml_assets.core.cadences import Cadence
 from ml_assets.resources.sources.interface import SourceConfig
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ import dagster as dg
 
 from ml_assets.core.errors import BundleError
 from ml_assets.resources.models import Models
-from ml_assets.resources.storage import Store, canonical_json, write_whole
+from ml_assets.resources.storage import Store, canonical_json
+from ml_assets.resources.whole_files import write_whole
 
 if TYPE_CHECKING:
     from upath import UPath

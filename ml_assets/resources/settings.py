@@ -25,6 +25,7 @@ class Settings:
     store: str
     models: str
     reports: str
+    predictions: str
     ledger: str
     studies: str
     tracking: str
@@ -42,6 +43,11 @@ class Settings:
         return str(self.data / "tracking")
 
     @property
+    def serving(self) -> Path:
+        """What a model server remembers of this machine: a local folder."""
+        return self.data / "serving"
+
+    @property
     def dagster_home(self) -> Path:
         """Where Dagster keeps its own records."""
         return self.data / "dagster"
@@ -51,7 +57,7 @@ def settings() -> Settings:
     """The settings of this process.
 
     `ML_ASSETS_DATA` (default: `data` in the repository), and to move one root alone `ML_ASSETS_STORE`,
-    `ML_ASSETS_MODELS`, `ML_ASSETS_REPORTS` (paths or fsspec URLs), `ML_ASSETS_LEDGER` and
+    `ML_ASSETS_MODELS`, `ML_ASSETS_REPORTS`, `ML_ASSETS_PREDICTIONS` (paths or fsspec URLs), `ML_ASSETS_LEDGER` and
     `ML_ASSETS_STUDIES` (SQLAlchemy URLs), `ML_ASSETS_TRACKING` (an MLflow tracking URI), `ML_ASSETS_DVC_REMOTE`
     (a folder or any URL that DVC knows). `ML_ASSETS_DVC` is the dvc executable; absent, the
     one that `make setup` installs.
@@ -62,6 +68,7 @@ def settings() -> Settings:
         store=_root("ML_ASSETS_STORE", data / "store"),
         models=_root("ML_ASSETS_MODELS", data / "models"),
         reports=_root("ML_ASSETS_REPORTS", data / "reports"),
+        predictions=_root("ML_ASSETS_PREDICTIONS", data / "predictions"),
         ledger=os.environ.get("ML_ASSETS_LEDGER") or f"sqlite:///{data / 'ledger.db'}",
         studies=os.environ.get("ML_ASSETS_STUDIES") or f"sqlite:///{data / 'studies.db'}",
         tracking=os.environ.get("ML_ASSETS_TRACKING") or f"sqlite:///{data / 'mlflow.db'}",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from ml_assets.core.errors import PartitionMissing
-from ml_assets.resources.storage import write_whole
+from ml_assets.resources.whole_files import write_whole
 
 if TYPE_CHECKING:
     from pandas import DataFrame

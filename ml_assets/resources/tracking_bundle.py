@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_assets.core.errors import BundleError
 from ml_assets.core.tracked import TrackedBundle
-from ml_assets.resources.storage import is_remote
+from ml_assets.resources.remote import is_remote
 
 if TYPE_CHECKING:
     from ml_assets.core.bundle import Bundle

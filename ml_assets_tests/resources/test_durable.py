@@ -18,7 +18,8 @@ from ml_assets.core.errors import PartitionMissing, StorageError
 from ml_assets.resources.bundle_files import save
 from ml_assets.resources.durable import CURES, writing
 from ml_assets.resources.reports import Reports
-from ml_assets.resources.storage import Store, publish, write_whole
+from ml_assets.resources.storage import Store
+from ml_assets.resources.whole_files import publish, write_whole
 
 KEY = dg.AssetKey(["trips", "raw"])
 LARGE = bytes(2 << 20)

@@ -8,8 +8,9 @@ import pytest
 import sqlalchemy as sa
 
 from ml_assets.core.errors import LedgerConflict, LedgerError
-from ml_assets.resources import ledger as ledger_module
-from ml_assets.resources.ledger import Ledger, shown_url
+from ml_assets.resources import ledger_database as ledger_module
+from ml_assets.resources.ledger import Ledger
+from ml_assets.resources.ledger_database import LedgerDatabase, shown_url
 
 
 @pytest.fixture(scope="session")
@@ -70,7 +71,7 @@ def test_who_read_another_ledger_is_refused(ledger, after):
 def test_of_two_at_once_one_wins(ledger, monkeypatch):
     """Both have read the same ledger when they write: the database decides."""
     both_have_read, own = threading.Barrier(2), threading.local()
-    read = Ledger.events
+    read = LedgerDatabase.events
 
     def together(self, pipeline):
         events = read(self, pipeline)
@@ -80,7 +81,7 @@ def test_of_two_at_once_one_wins(ledger, monkeypatch):
         return events
 
     ledger.append("p", "released", {"bundle": "a"}, after=0)
-    monkeypatch.setattr(Ledger, "events", together)
+    monkeypatch.setattr(LedgerDatabase, "events", together)
     outcomes = []
 
     def write(bundle: str) -> None:
@@ -245,3 +246,34 @@ def test_a_file_that_is_no_database(file):
 def test_reading_makes_no_database(file):
     assert Ledger(url=f"sqlite:///{file}").events("p") == []
     assert not file.parent.exists()
+
+
+def test_last_sequences_are_told_without_reading_events(ledger, monkeypatch):
+    ledger.append("p", "released", {"bundle": "a"}, after=0)
+    ledger.append("p", "decided", {"bundle": "b"}, after=1)
+    ledger.append("q", "released", {"bundle": "z"}, after=0)
+    monkeypatch.setattr(LedgerDatabase, "as_stored", lambda *_: pytest.fail("events were read"))
+    assert ledger.database.last_sequences() == {"p": 2, "q": 1}
+
+
+def test_who_looks_for_a_ledger_that_is_not_there_is_told_and_makes_none(file):
+    with pytest.raises(LedgerError, match=r"(?s)no such file.*ML_ASSETS_LEDGER"):
+        LedgerDatabase(f"sqlite:///{file}").last_sequences()
+    assert not file.exists()
+
+
+def test_a_file_that_takes_the_place_of_another_is_read_and_written(file):
+    """Connections that were made before see the old one."""
+    database, other = LedgerDatabase(f"sqlite:///{file}"), LedgerDatabase(f"sqlite:///{file.parent / 'other.db'}")
+    database.append("p", "released", {"bundle": "a"}, after=0)
+    for bundle in ("b", "c"):
+        other.append("p", "released", {"bundle": bundle}, after=len(other.events("p")))
+    for one in (database, other):
+        with one._told() as engine, engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    (file.parent / "other.db").replace(file)
+    assert [e.facts["bundle"] for e in database.events("p")] == ["b", "c"]
+    assert database.last_sequences() == {"p": 2}
+    file.unlink()
+    assert database.append("p", "released", {"bundle": "d"}, after=0).sequence == 1
+    assert [e.facts["bundle"] for e in database.events("p")] == ["d"]

@@ -11,6 +11,7 @@ VARIABLES = {
     "store": "ML_ASSETS_STORE",
     "models": "ML_ASSETS_MODELS",
     "reports": "ML_ASSETS_REPORTS",
+    "predictions": "ML_ASSETS_PREDICTIONS",
     "ledger": "ML_ASSETS_LEDGER",
 }
 SIMULATED = SimulatedSourceConfig(kind="simulated", rows=10)

@@ -9,15 +9,16 @@ import pytest
 from upath import UPath
 
 from ml_assets.resources.storage import (
-    ABANDONED_AFTER_SECONDS,
+    KEPT_SMALL,
+    READ_OFTEN,
     JsonIOManager,
     ParquetIOManager,
     Staged,
     Store,
     canonical_json,
-    publish,
     record_version,
 )
+from ml_assets.resources.whole_files import ABANDONED_AFTER_SECONDS, publish
 
 KEY = dg.AssetKey(["t", "raw"])
 
@@ -44,6 +45,15 @@ def test_what_is_published_comes_back_and_its_hash_is_that_of_the_file(store):
 def test_the_same_content_has_the_same_hash(store):
     assert store.stage(frame())[0].sha256 == store.stage(frame())[0].sha256
     assert store.stage(frame())[0].sha256 != store.stage(frame(999))[0].sha256
+
+
+@pytest.mark.parametrize(("compression", "found"), [(KEPT_SMALL, "ZSTD"), (READ_OFTEN, "LZ4")])
+def test_what_is_read_often_is_compressed_to_be_read_fast(tmp_path, compression, found):
+    import pyarrow.parquet as pq
+
+    [staged] = Store(root=str(tmp_path)).stage(frame(), compression=compression)
+    assert pq.read_metadata(staged.path).row_group(0).column(0).compression == found
+    assert staged.scan().collect().equals(frame().collect())
 
 
 def test_a_failing_frame_leaves_nothing_behind(tmp_path):

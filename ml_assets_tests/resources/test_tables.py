@@ -77,7 +77,7 @@ def test_each_partition_is_a_file(store, tmp_path) -> None:
 
 def test_a_failing_write_leaves_the_old_table(store, tmp_path, monkeypatch) -> None:
     assert dg.materialize([written(FRAME)], resources=store).success
-    monkeypatch.setattr("ml_assets.resources.storage.publish", lambda *_: 1 / 0)
+    monkeypatch.setattr("ml_assets.resources.whole_files.publish", lambda *_: 1 / 0)
     assert not dg.materialize([written(FRAME.head(1))], resources=store, raise_on_error=False).success
     assert (tmp_path / "t/notes.csv").read_bytes() == csv_bytes(FRAME)
 

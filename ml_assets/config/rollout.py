@@ -1,0 +1,154 @@
+"""The section `rollout` of a pipeline: how a promoted candidate takes traffic, and what makes it go back (level 4).
+
+What follows from it is in `core.rollout`; a rollout keeps the rules it began with, whatever the file says later.
+"""
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from ml_assets.config.durations import length
+from ml_assets.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from ml_assets.core.rollout.rules import Rules
+
+BASIS_POINTS = 100
+"""Of a percent."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Guardrails(_Section):
+    """What makes a rollout go back by itself; null: not looked at."""
+
+    errors: float | None = Field(
+        default=0.005,
+        ge=0,
+        lt=1,
+        description="Failure rate above the champion's that is not minded, as a share of the requests; beyond it, a "
+        "candidate that surely fails more often than the champion is rolled back.",
+    )
+    p99_ratio: float | None = Field(
+        default=1.5, ge=1, description="How many times the champion's 99th percentile of latency is allowed."
+    )
+    prediction_shift: float | None = Field(
+        default=0.5,
+        ge=0,
+        description="How far the mean prediction may be from the champion's on the same requests, in standard "
+        "deviations of its predictions.",
+    )
+    loss: float | None = Field(
+        default=0.01,
+        ge=0,
+        description="How much higher than the champion's the realised loss (evaluation.metric) may be, as a share.",
+    )
+    estimated_loss: float | None = Field(
+        default=0.1, ge=0, description="Likewise, of the loss that is estimated before labels are known."
+    )
+    alpha: float = Field(
+        default=0.05,
+        gt=0,
+        lt=1,
+        description="Probability that a candidate within all limits is rolled back, over the whole rollout.",
+    )
+
+
+class Breaker(_Section):
+    """When a server takes the traffic back from a candidate at once, without waiting for Dagster."""
+
+    window: int = Field(
+        default=50, ge=10, le=10_000, description="Last requests of the candidate that are looked at, by each server."
+    )
+    errors: float = Field(
+        default=0.2, gt=0, le=1, description="Share of the window that failed at which the server goes back."
+    )
+    slow: float = Field(
+        default=5.0,
+        gt=1,
+        description="How many times the champion's 99th percentile of latency is slow; where half of the window is, "
+        "the server goes back.",
+    )
+
+
+class Rollout(_Section):
+    """How a promoted bundle takes traffic (level 4); the first release ever is direct."""
+
+    strategy: Literal["direct", "shadow", "canary", "blue_green", "ab_test", "bandit"] = Field(
+        default="canary",
+        description="direct: all at once. shadow: scored beside, then all. canary: a growing share. blue_green: all "
+        "at once, with the champion standing by. ab_test: a fixed share until the difference is sure. bandit: a share "
+        "that follows which one is probably better.",
+    )
+    steps: tuple[Literal["shadow"] | float, ...] | None = Field(
+        default=None,
+        description="Shares of traffic in percent, rising; `shadow` first: scored beside and not answered. Absent: "
+        "those of the strategy, of canary [shadow, 5, 25, 50, 100].",
+    )
+    guardrails: Guardrails = Field(default_factory=Guardrails, description="What makes a rollout go back.")
+    breaker: Breaker = Field(default_factory=Breaker, description="What makes a server go back at once.")
+    min_requests: int = Field(
+        default=1_000,
+        ge=1,
+        description="Requests that the candidate has answered, in shadow was scored beside of, before a step is left.",
+    )
+    min_labels: int = Field(
+        default=0, ge=0, description="Rows with a known label, of both models, before the candidate is released."
+    )
+    min_time: str = Field(default="10m", description="Least time in a step, such as 10m or 1d; 0s: none.")
+    max_age: str = Field(
+        default="7d", description="Time after which it ends and the champion stays; time paused does not count."
+    )
+    paired: bool = Field(
+        default=True,
+        description="Whether both models score every request, one beside the answer: differences show with far fewer "
+        "requests, for twice the scoring. false: each request is scored by the one that answers it.",
+    )
+    floor: float = Field(default=5.0, gt=0, le=50, description="Least share of a bandit's arms, in percent.")
+    check_every_seconds: int = Field(
+        default=30, ge=1, description="Least time between two looks of the rollout's sensor, in seconds."
+    )
+
+    @field_validator("max_age")
+    @classmethod
+    def _a_duration(cls, value: str) -> str:
+        length(value, "rollout.max_age")
+        return value
+
+    @model_validator(mode="after")
+    def _followed(self) -> "Rollout":
+        try:
+            self.rules()
+        except ConfigError as e:
+            raise ValueError(str(e)) from e
+        return self
+
+    def rules(self) -> "Rules":
+        """What a rollout goes by.
+
+        Raises:
+            ConfigError: steps that the strategy can't take, or a time that is none.
+        """
+        from ml_assets.core.durations import duration
+        from ml_assets.core.rollout import breaker
+        from ml_assets.core.rollout import rules as core
+
+        shares = None if self.steps is None else tuple(_weight(s) for s in self.steps)
+        return core.Rules(
+            strategy=self.strategy,
+            steps=core.STEPS[self.strategy] if shares is None else shares,
+            guardrails=core.Guardrails(**self.guardrails.model_dump()),
+            breaker=breaker.Breaker(**self.breaker.model_dump()),
+            min_requests=self.min_requests,
+            min_labels=self.min_labels,
+            min_time=duration(self.min_time, "rollout.min_time"),
+            max_age=length(self.max_age, "rollout.max_age"),
+            paired=self.paired,
+            floor=round(self.floor * BASIS_POINTS),
+        )
+
+
+def _weight(share: str | float) -> int:
+    return 0 if isinstance(share, str) else round(share * BASIS_POINTS)
