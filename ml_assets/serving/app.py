@@ -1,0 +1,153 @@
+"""The ASGI application: every path, health, metrics, and what becomes of errors.
+
+Paths are Starlette's. A request whose path was seen before goes to its handler by one look into a dictionary, past
+Starlette's middleware and search; what is not found there, Starlette answers. Protocols are in `protocols`, what
+they have in common in `http`.
+"""
+
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Match, Route
+
+from ml_assets.core.errors import Busy, RequestRefused
+from ml_assets.serving.data_plane import DataPlane
+from ml_assets.serving.http import Bodies, Call, Exposed, Handle, Limits, Reply
+from ml_assets.serving.metrics import Metrics
+
+Scope = Mapping[str, Any]
+Receive = Callable[[], Awaitable[Any]]
+Send = Callable[[Any], Awaitable[None]]
+
+logger = logging.getLogger("ml_assets.serving")
+PATHS_KEPT, LONGEST_KEPT = 1024, 200
+"""Paths whose handlers are remembered, and how long one may be; others are looked up anew each time."""
+FAILED = b'{"error":"the server failed to answer; its log says why"}'
+
+
+class Endpoint:
+    """A handler of a protocol as an ASGI application."""
+
+    def __init__(self, exposed: Exposed, plane: DataPlane, limits: Limits, metrics: Metrics, bodies: Bodies) -> None:
+        self._exposed, self._plane, self._limits, self._metrics = exposed, plane, limits, metrics
+        self._bodies = bodies
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer as a part of Starlette's routing."""
+        await self.answer(scope, receive, send, scope["path_params"])
+
+    async def answer(self, scope: Scope, receive: Receive, send: Send, path: Mapping[str, str]) -> None:
+        """Answer a request whose path parameters are known."""
+        began = time.perf_counter()
+        self._metrics.answering += 1
+        call = Call(scope, receive, self._plane, self._limits, path, self._bodies)
+        try:
+            reply = await self._exposed.handle(call)
+        except RequestRefused as e:
+            # Of a body that was not read to its end the rest may follow: the connection is of no use any more.
+            closes = ((b"connection", b"close"),) if isinstance(e, Busy) or e.status in (408, 413, 415) else ()
+            reply = Reply(self._exposed.told(e), e.status, headers=closes)
+        except Exception:
+            logger.exception("request failed", extra={"path": scope["path"]})
+            reply = Reply(FAILED, 500)
+        finally:
+            self._metrics.answering -= 1
+            if call.held:
+                self._bodies.give(call.held)
+        length = str(len(reply.body)).encode()
+        headers = [(b"content-type", reply.content_type), (b"content-length", length), *reply.headers]
+        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+        await send({"type": "http.response.body", "body": reply.body})
+        self._metrics.answered(self._exposed.protocol, reply.status, time.perf_counter() - began)
+
+
+class App:
+    """The application; see the module.
+
+    Args:
+        plane: what answers.
+        exposed: the protocols' paths.
+        metrics: told of every request.
+        limits: what one request may take.
+        lifespan: what starts and ends with the server.
+    """
+
+    def __init__(
+        self,
+        plane: DataPlane,
+        exposed: Sequence[Exposed],
+        *,
+        metrics: Metrics | None = None,
+        limits: Limits | None = None,
+        lifespan: Any = None,
+    ) -> None:
+        limits, metrics = limits or Limits(), metrics or Metrics()
+        own = (
+            Exposed("GET", "/health/live", _live, "health"),
+            Exposed("GET", "/health/ready", _ready, "health"),
+            Exposed("GET", "/metrics", _metrics(metrics), "metrics"),
+        )
+        every = (*exposed, *own)
+        bodies = Bodies(limits.all_bodies_bytes)
+        endpoints = [Endpoint(e, plane, limits, metrics, bodies) for e in every]
+        routes = [Route(e.path, p, methods=[e.method]) for e, p in zip(every, endpoints, strict=True)]
+        refusals = {404: _nothing_here, 405: _nothing_here}
+        self.starlette = Starlette(routes=routes, exception_handlers=refusals, lifespan=lifespan)
+        self._routes = list(zip(routes, endpoints, strict=True))
+        self._seen: dict[tuple[str, str], tuple[Endpoint, Mapping[str, str]]] = {}
+
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+        """Answer."""
+        if scope["type"] == "http":
+            found = self._seen.get((scope["method"], scope["path"])) or self._looked_up(scope)
+            if found is not None:
+                await found[0].answer(scope, receive, send, found[1])
+                return
+        await self.starlette(scope, receive, send)
+
+    def _looked_up(self, scope: Any) -> tuple[Endpoint, Mapping[str, str]] | None:
+        for route, endpoint in self._routes:
+            match, child = route.matches(scope)
+            if match is Match.FULL:
+                found = (endpoint, child["path_params"])
+                if len(self._seen) < PATHS_KEPT and len(scope["path"]) <= LONGEST_KEPT:
+                    self._seen[scope["method"], scope["path"]] = found
+                return found
+        return None
+
+
+async def _live(_: Call) -> Reply:
+    return Reply(b'{"live":true}')
+
+
+async def _ready(call: Call) -> Reply:
+    told = {name: call.plane.is_ready(name) for name in call.plane.pipelines}
+    every = all(told.values())
+    return Reply(msgspec.json.encode({"ready": every, "pipelines": told}), 200 if every else 503)
+
+
+def _metrics(metrics: Metrics) -> Handle:
+    async def exposition(_: Call) -> Reply:
+        content, kind = metrics.exposition()
+        return Reply(content, content_type=kind.encode())
+
+    return exposition
+
+
+async def _nothing_here(request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 404
+    thing = f"{request.method[:20]} {request.url.path[:200]}"
+    found = "no such path" if status == 404 else "a path that is asked in another way"
+    told = {
+        "error": f"{thing}: {found}", "thing": thing, "found": [found], "expected": "what GET /openapi.json describes",
+        "cure": "correct the path or the method",
+    }  # fmt: skip
+    headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
+    return Response(msgspec.json.encode(told), status, headers, media_type="application/json")

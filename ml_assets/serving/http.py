@@ -1,0 +1,321 @@
+"""What all protocols have in common on HTTP: the request with its limits, the reply, and how a refusal is told.
+
+A protocol's handler is given a `Call` and gives a `Reply`; it neither knows ASGI nor models. Paths are put together
+in `app`.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from ml_assets.core.errors import Busy, InputRefused, RequestRefused, TooLarge, TooSlow
+from ml_assets.core.models.row_values import Columns
+
+if TYPE_CHECKING:
+    from ml_assets.serving.data_plane import Answer, DataPlane, Keys
+
+JSON = b"application/json"
+Headers = tuple[tuple[bytes, bytes], ...]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one request may take.
+
+    Args:
+        body_bytes: of its body, however it arrives.
+        rows: to score.
+        depth: of nested JSON.
+        all_bodies_bytes: of the bodies of all requests that are being answered.
+        rows_at_once: rows that are scored at once; more are scored beside other requests.
+    """
+
+    body_bytes: int = 10_000_000
+    rows: int = 10_000
+    depth: int = 16
+    all_bodies_bytes: int = 200_000_000
+    rows_at_once: int = 64
+
+
+class Bodies:
+    """Bytes of bodies that are in memory, of all requests together; those of one packet are not counted.
+
+    Args:
+        most: bytes.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most, self.held = most, 0
+
+    def take(self, size: int) -> None:
+        """Count so many more.
+
+        Raises:
+            Busy: there would be too many.
+        """
+        if self.held + size > self.most:
+            raise Busy(
+                "body", found=f"{self.held:,} bytes of other bodies in memory", expected=f"at most {self.most:,}",
+                cure="send it again later, or fewer rows at once",
+            )  # fmt: skip
+        self.held += size
+
+    def give(self, size: int) -> None:
+        """Count so many less."""
+        self.held -= size
+
+
+class Reply(NamedTuple):
+    """What is sent back.
+
+    Attributes:
+        body: all of it.
+        status: HTTP's.
+        content_type: of the body.
+        headers: further ones; `answered` gives those of an answer.
+    """
+
+    body: bytes
+    status: int = 200
+    content_type: bytes = JSON
+    headers: Headers = ()
+
+
+def answered(answer: "Answer", body: bytes, content_type: bytes = JSON) -> Reply:
+    """A reply with the headers that every answer carries."""
+    headers = (
+        (b"x-request-id", answer.request_id.encode()),
+        (b"x-model-version", answer.version.encode()),
+        (b"x-variant", answer.variant.encode()),
+    )
+    return Reply(body, 200, content_type, headers)
+
+
+class Call:
+    """One HTTP request, as a protocol's handler sees it.
+
+    Args:
+        scope, receive: ASGI's.
+        plane: what answers.
+        limits: what it may take.
+        path: the values of the path's parameters.
+        bodies: what all requests hold.
+
+    Attributes:
+        held: bytes of its body that are counted there; whoever made the call gives them back.
+    """
+
+    __slots__ = ("_bodies", "_receive", "held", "limits", "path", "plane", "scope")
+
+    def __init__(
+        self, scope: Mapping[str, Any], receive: Callable[[], Awaitable[Any]], plane: "DataPlane", limits: Limits,
+        path: Mapping[str, str], bodies: Bodies,
+    ) -> None:  # fmt: skip
+        self._bodies, self.held = bodies, 0
+        self.scope, self._receive, self.plane, self.limits, self.path = scope, receive, plane, limits, path
+
+    def header(self, name: bytes) -> str | None:
+        """A header's value; `name` in lower case."""
+        for key, value in self.scope["headers"]:
+            if key == name:
+                told: str = value.decode("latin-1")
+                return told
+        return None
+
+    async def body(self) -> bytes:
+        """The whole body.
+
+        Raises:
+            TooLarge: it is longer than allowed, as soon as that is known.
+            TooSlow: it did not arrive in time, see `connections`, or the client went away.
+            Busy: other requests hold too much.
+            InputRefused: it is compressed.
+        """
+        limits, declared = self.limits, self.header(b"content-length")
+        if self.header(b"content-encoding") not in (None, "identity"):
+            raise InputRefused(
+                "body", found=f"content-encoding {self.header(b'content-encoding')!r}", expected="none",
+                cure="send the body as it is, not compressed",
+            )  # fmt: skip
+        if declared is not None and declared.isdigit() and int(declared) > limits.body_bytes:
+            raise _too_large(f"{int(declared):,} bytes", limits)
+        message = await self._received()
+        body: bytes = message.get("body", b"")
+        if not message.get("more_body"):
+            if len(body) > limits.body_bytes:
+                raise _too_large(f"more than {limits.body_bytes:,} bytes", limits)
+            return body
+        parts, size = [body], len(body)
+        self._hold(size)
+        while message.get("more_body"):
+            if size > limits.body_bytes:
+                raise _too_large(f"more than {limits.body_bytes:,} bytes", limits)
+            message = await self._received()
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+            self._hold(len(parts[-1]))
+        if size > limits.body_bytes:
+            raise _too_large(f"more than {limits.body_bytes:,} bytes", limits)
+        return b"".join(parts)
+
+    def _hold(self, size: int) -> None:
+        self._bodies.take(size)
+        self.held += size
+
+    async def _received(self) -> Any:
+        message = await self._receive()
+        if message["type"] != "http.request":
+            raise TooSlow(
+                "body",
+                found="a body that stopped before its end",
+                expected="all of it, in time",
+                cure="send it in one go, or fewer rows at once",
+            )
+        return message
+
+    async def json(self, decoder: msgspec.json.Decoder[Any] | None = None) -> Any:
+        """The body, read as JSON.
+
+        Args:
+            decoder: of a type; None: of anything.
+
+        Raises:
+            InputRefused: it is no JSON, nested too deeply, or not of the decoder's type.
+            TooLarge, TooSlow: see `body`.
+        """
+        body = await self.body()
+        require_depth(body, self.limits.depth)
+        try:
+            return (decoder or _ANY).decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as e:
+            raise InputRefused(
+                "body", found=f"{e}"[:300], expected="JSON as the protocol describes it, without NaN or Infinity",
+                cure="correct the body; a missing value is null",
+            ) from e  # fmt: skip
+
+    async def infer(
+        self, pipeline: str, columns: Columns, rows: int, *, version: str | None = None, unit: str | None = None,
+        request_id: str | None = None, features_at: float | None = None, keys: "Keys | None" = None,
+        events_us: Sequence[int | None] | None = None,
+    ) -> "Answer":  # fmt: skip
+        """The answer of the data plane; see `infer`."""
+        return await infer(
+            self.plane, self.limits, self.scope["headers"], pipeline, columns, rows,
+            version=version, unit=unit, request_id=request_id, features_at=features_at, keys=keys,
+            events_us=events_us,
+        )  # fmt: skip
+
+
+async def infer(
+    plane: "DataPlane", limits: Limits, headers: Iterable[tuple[bytes, bytes]], pipeline: str, columns: Columns,
+    rows: int, *, version: str | None = None, unit: str | None = None, request_id: str | None = None,
+    features_at: float | None = None, keys: "Keys | None" = None, events_us: Sequence[int | None] | None = None,
+) -> "Answer":  # fmt: skip
+    """`DataPlane.infer` with unit, request id and variant from the headers; many rows are scored in a thread.
+
+    Args:
+        plane: what answers.
+        limits: what one request may take.
+        headers: of the request.
+        pipeline, columns, rows, version, features_at, keys, events_us: as in `DataPlane.infer`.
+        unit, request_id: as the protocol itself says them, where it does; else the headers' count.
+
+    Raises:
+        TooLarge: more rows than allowed.
+        InputRefused: no row; a header or an id is not what it must be; and as `DataPlane.infer`.
+        NotServed, NotReady: as `DataPlane.infer`.
+    """
+    if not 0 < rows <= limits.rows:
+        kind, cure = (TooLarge, "send them in several requests") if rows else (InputRefused, "send at least one row")
+        raise kind("rows to score", found=f"{rows:,}", expected=f"1 to {limits.rows:,} in one request", cure=cure)
+    told = {b"x-unit-id": _token("unit", unit), b"x-request-id": _token("id", request_id), b"x-variant": None}
+    for key, value in headers:
+        if key in told:
+            said = _token(key.decode(), value.decode("latin-1"))
+            told[key] = told[key] or said
+    given: dict[str, Any] = {
+        "version": version, "unit": told[b"x-unit-id"], "request_id": told[b"x-request-id"],
+        "variant": told[b"x-variant"], "features_at": features_at, "keys": keys, "events_us": events_us,
+    }  # fmt: skip
+    if rows <= limits.rows_at_once:
+        return plane.infer(pipeline, columns, rows, **given)
+    return await asyncio.to_thread(plane.infer, pipeline, columns, rows, **given)
+
+
+Handle = Callable[[Call], Awaitable[Reply]]
+Refusal = Callable[[RequestRefused], bytes]
+
+
+def refusal(error: RequestRefused) -> bytes:
+    """A refusal as JSON: `error` in words, and its parts."""
+    return msgspec.json.encode(
+        {
+            "error": str(error),
+            "thing": error.thing,
+            "found": error.found,
+            "expected": error.expected,
+            "cure": error.cure,
+        }
+    )
+
+
+class Exposed(NamedTuple):
+    """A path that a protocol answers.
+
+    Attributes:
+        method: `GET` or `POST`.
+        path: as Starlette writes them: `/v2/models/{model}/infer`.
+        handle: what answers.
+        protocol: its name in metrics.
+        told: how a refusal is told, where a protocol has a form of its own.
+    """
+
+    method: str
+    path: str
+    handle: Handle
+    protocol: str
+    told: Refusal = refusal
+
+
+_ANY: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
+_LONGEST_TOKEN = 200
+
+
+def _token(name: str, text: str | None) -> str | None:
+    if text and (len(text) > _LONGEST_TOKEN or not text.isprintable() or not text.isascii()):
+        raise InputRefused(
+            name, found=f"{len(text)} letters, {text[:40]!a}",
+            expected=f"at most {_LONGEST_TOKEN} printable ASCII letters", cure="shorten it, or leave it out",
+        )  # fmt: skip
+    return text or None
+
+
+def require_depth(body: bytes, most: int) -> None:
+    """Raise an InputRefused if JSON is nested more deeply than that; brackets in text count as well, so be generous.
+
+    >>> require_depth(b'{"a": [1, 2]}', 2)
+    """
+    if body.count(b"[") + body.count(b"{") <= most:
+        return
+    depth = deepest = 0
+    for sign in _brackets(body):
+        depth += 1 if sign in b"[{" else -1
+        deepest = max(deepest, depth)
+    if deepest > most:
+        raise InputRefused("body", found=f"JSON nested {deepest} deep", expected=f"at most {most}", cure="flatten it")
+
+
+def _brackets(body: bytes) -> Sequence[int]:
+    return bytes(body.translate(None, _NO_BRACKETS))
+
+
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+
+
+def _too_large(found: str, limits: Limits) -> TooLarge:
+    return TooLarge(
+        "body", found=found, expected=f"at most {limits.body_bytes:,} bytes", cure="send fewer rows at once"
+    )
