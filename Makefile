@@ -5,22 +5,28 @@ READY := .venv/.ready
 DVC_READY := .venv-dvc/.ready
 BENCH_READY := .venv-bench/.ready
 BENCH_DRIFT_READY := .venv-bench-drift/.ready
+BENCH_SERVING_READY := .venv-bench-serving/.ready
+BENCH_MLSERVER_READY := .venv-bench-mlserver/.ready
+CLIENTS_READY := .venv-clients/.ready
 
-.PHONY: demo test dev bench lint clean setup slow
+.PHONY: demo demo-live test dev bench lint clean setup slow
 
 demo: setup
 	$(BIN)/ml-assets demo $(ARGS)
 
+demo-live: setup
+	$(BIN)/ml-assets demo-live --data data/live $(ARGS)
+
 test: setup
 	$(BIN)/python -m pytest -m "not slow" --numprocesses auto --dist worksteal $(ARGS)
 
-slow: setup
+slow: setup $(CLIENTS_READY)
 	$(BIN)/python -m pytest -m slow --numprocesses auto --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 dev: setup
 	$(BIN)/ml-assets dev $(ARGS)
 
-bench: setup $(BENCH_READY) $(BENCH_DRIFT_READY)
+bench: setup $(BENCH_READY) $(BENCH_DRIFT_READY) $(BENCH_SERVING_READY) $(BENCH_MLSERVER_READY)
 	$(BIN)/python -m benchmarks $(ARGS)
 
 lint: setup
@@ -30,7 +36,7 @@ lint: setup
 
 # Removes everything the commands made, the data of the embedded default included.
 clean:
-	rm -rf .venv .venv-dvc .venv-bench .venv-bench-drift .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-dvc .venv-bench .venv-bench-* .venv-clients .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	git clean -fdXq data
 
 setup: $(READY) $(DVC_READY)
@@ -67,4 +73,20 @@ $(BENCH_DRIFT_READY): benchmarks/requirements-drift.lock
 	@rm -f $@
 	@$(PYTHON) -m venv --clear .venv-bench-drift
 	@.venv-bench-drift/bin/python -m pip install --quiet --require-hashes --no-deps -r benchmarks/requirements-drift.lock
+	@touch $@
+
+# Servers that ours is measured against; why there are two environments is in requirements-serving.in.
+$(BENCH_SERVING_READY) $(BENCH_MLSERVER_READY): .venv-bench-%/.ready: benchmarks/requirements-%.lock
+	@echo "setting up $(@D) (once)"
+	@rm -f $@
+	@$(PYTHON) -m venv --clear $(@D)
+	@$(@D)/bin/python -m pip install --quiet --require-hashes --no-deps -r $<
+	@touch $@
+
+# Clients that the server is tested with; each speaks to it from a process of its own.
+$(CLIENTS_READY): ml_assets_tests/clients/requirements.lock
+	@echo "setting up .venv-clients (once)"
+	@rm -f $@
+	@$(PYTHON) -m venv --clear .venv-clients
+	@.venv-clients/bin/python -m pip install --quiet --require-hashes --no-deps -r ml_assets_tests/clients/requirements.lock
 	@touch $@

@@ -1,6 +1,7 @@
 """The command line `ml-assets`: what a person types; everything it does is in the modules it calls.
 
-The commands about decisions and releases are in `cli_ledger`, options that commands share in `cli_options`.
+The commands about decisions and releases are in `cli_ledger`, the server's in `cli_serving`, options that commands
+share in `cli_options`.
 """
 
 import os
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from ml_assets import cli_ledger
+from ml_assets import cli_ledger, cli_rollout, cli_serving, cli_traffic
 from ml_assets.cli_options import DATA_OPTION, JSON_OPTION, use
 from ml_assets.core.errors import MLAssetsError
 
@@ -104,20 +105,34 @@ MODEL_OPTION = click.option("--model", required=True, metavar="VERSION", help="S
 
 
 @main.command()
-@MODEL_OPTION
+@click.option("--model", metavar="VERSION", help="SHA-256 of a bundle, or its beginning.")
+@click.option("--request", metavar="ID", help="Id of a served request, as its answer had it in X-Request-Id.")
+@click.option("--pipeline", help="Whose request it is; absent: every pipeline's log is looked into.")
 @JSON_OPTION
 @DATA_OPTION
-def explain(model: str, as_json: bool, data: Path | None) -> None:
-    """Tell what a model is and what it learnt from: features, validated rows, raw rows, source files and hashes.
+def explain(model: str | None, request: str | None, pipeline: str | None, as_json: bool, data: Path | None) -> None:
+    """Tell what a model is and what it learnt from, or what was answered to a request and why.
+
+    Of a model: features, validated rows, raw rows, source files and hashes. Of a request: the features as used and
+    their age, the prediction and what moved it, shadows, the label, the model with its training window, data and
+    decision.
 
     \b
     Example:
       ml-assets explain --model 1f3a9c
+      ml-assets explain --request 0192f0c1d3aa4e1b9c55d2a7f0e6b811
     """
     use(data)
+    if (model is None) == (request is None):
+        raise click.UsageError("one of --model and --request is needed, and not both")
+    if request is not None:
+        from ml_assets.explain_request import explain_request
+
+        explain_request(request, pipeline, as_json=as_json)
+        return
     from ml_assets.explain import explain as run_explain
 
-    run_explain(model, as_json=as_json)
+    run_explain(str(model), as_json=as_json)
 
 
 @main.command()
@@ -192,7 +207,7 @@ def _read_from(source: str) -> None:
     os.environ["ML_ASSETS_SOURCE"] = source if source == "simulated" else str(folder.resolve())
 
 
-for command in cli_ledger.COMMANDS:
+for command in (*cli_ledger.COMMANDS, *cli_serving.COMMANDS, *cli_rollout.COMMANDS, *cli_traffic.COMMANDS):
     main.add_command(command)
 
 

@@ -19,7 +19,8 @@ def _head(_: click.Context, parameter: click.Parameter, told: str | None) -> str
     return told
 
 
-def _told(reason: str) -> str:
+def said(reason: str) -> str:
+    """The reason, which has to say something."""
     if not reason.strip():
         raise click.BadParameter("says nothing; expected words for whoever reads the ledger", param_hint="--reason")
     return reason.strip()
@@ -88,7 +89,7 @@ def rollback(pipeline: str, to: str | None, reason: str, as_json: bool, data: Pa
     use(data)
     from ml_assets.release_commands import rollback as run_rollback
 
-    run_rollback(pipeline, to=to, reason=_told(reason), as_json=as_json)
+    run_rollback(pipeline, to=to, reason=said(reason), as_json=as_json)
 
 
 @click.command()
@@ -113,7 +114,7 @@ def release(
     use(data)
     from ml_assets.release_commands import release as run_release
 
-    run_release(pipeline, bundle, force=force, reason=reason and _told(reason), as_json=as_json)
+    run_release(pipeline, bundle, force=force, reason=reason and said(reason), as_json=as_json)
 
 
 @click.command()
@@ -133,7 +134,7 @@ def retrain(pipeline: str, reason: str, as_json: bool, data: Path | None) -> Non
     use(data)
     from ml_assets.release_commands import retrain as run_retrain
 
-    run_retrain(pipeline, reason=_told(reason), as_json=as_json)
+    run_retrain(pipeline, reason=said(reason), as_json=as_json)
 
 
 @click.command()
@@ -154,7 +155,7 @@ def accept(pipeline: str, partition: str, reason: str, as_json: bool, data: Path
     use(data)
     from ml_assets.release_commands import accept as run_accept
 
-    run_accept(pipeline, partition, reason=_told(reason), as_json=as_json)
+    run_accept(pipeline, partition, reason=said(reason), as_json=as_json)
 
 
 @click.command()

@@ -12,7 +12,7 @@ import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 from pydantic import BaseModel
 
-from ml_assets import checks, jobs, landing, problem, retraining_sensors, sensors
+from ml_assets import checks, jobs, landing, problem, retraining_sensors, rollout_sensors, sensors, served_sensors
 from ml_assets.assets import (
     backtest,
     data,
@@ -23,6 +23,8 @@ from ml_assets.assets import (
     leaderboard,
     monitoring,
     release,
+    rollout,
+    served,
     serving,
     several,
     training,
@@ -141,12 +143,19 @@ class Pipeline(dg.Component):
                 release.decision(pipeline),
                 release.champion(pipeline),
                 serving.predictions(pipeline),
+                *([served.served(pipeline, config.serving)] if config.serving else []),
                 monitoring.performance(pipeline),
                 drift.drift(pipeline),
+                *([rollout.rollout(pipeline)] if config.rolls_out else []),
                 *([backtest.retraining_backtest(pipeline, config.retraining)] if config.retraining else []),
             ],
             jobs=[follow, train, *([jobs.backtest(pipeline)] if config.retraining else [])],
-            sensors=[sensors.late_labels(pipeline), *by_itself.sensors],
+            sensors=[
+                sensors.late_labels(pipeline),
+                *([rollout_sensors.rollout_sensor(pipeline, config.rolls_out)] if config.rolls_out else []),
+                *([served_sensors.served_requests(pipeline, config.serving)] if config.serving else []),
+                *by_itself.sensors,
+            ],
             schedules=by_itself.schedules,
         )
 

@@ -11,6 +11,7 @@ import dagster as dg
 from ml_assets.resources.clock import Clock
 from ml_assets.resources.ledger import Ledger
 from ml_assets.resources.models import Models
+from ml_assets.resources.prediction_log import PredictionLogs
 from ml_assets.resources.reports import Reports
 from ml_assets.resources.settings import settings
 from ml_assets.resources.storage import JsonStore, ParquetStore, Store
@@ -29,6 +30,7 @@ def resources() -> dict[str, object]:
         "store": Store(root=roots.store),
         "models": Models(root=roots.models),
         "reports": Reports(root=roots.reports),
+        "prediction_logs": PredictionLogs(root=roots.predictions),
         "clock": Clock(),
         "ledger": Ledger(url=roots.ledger),
         "studies": Studies(url=roots.studies),
@@ -52,11 +54,13 @@ def defs() -> dg.Definitions:
 
 def within(path: Path) -> dg.Definitions:
     """The tables and pipelines of the project that a path lies in, with the resources and sensors of every project."""
-    return dg.Definitions.merge(
-        dg.load_from_defs_folder(path_within_project=path),
-        dg.Definitions(
-            resources=resources(),
-            sensors=[automation(), *tracking_ends(), *trainings_end()],
-            executor=dg.in_process_executor,
-        ),
+    return dg.Definitions.merge(dg.load_from_defs_folder(path_within_project=path), shared_by_all())
+
+
+def shared_by_all() -> dg.Definitions:
+    """What every table and pipeline needs beside its own assets: resources, sensors, and where steps run."""
+    return dg.Definitions(
+        resources=resources(),
+        sensors=[automation(), *tracking_ends(), *trainings_end()],
+        executor=dg.in_process_executor,
     )

@@ -18,11 +18,15 @@ from ml_assets.core.releases import (
     JUDGED,
     RELEASED,
     ROLLED_BACK,
+    ROLLOUT_BEGUN,
+    ROLLOUT_ENDED,
+    ROLLOUT_MOVED,
     Event,
     chain_faults,
 )
 from ml_assets.releasing import ReleaseDesk
 
+_MOVED = {"rollout", "bundle", "as_of", "action", "from", "to", "weights", "shadows", "reasons", "evidence", "by"}
 NEEDED = {
     DECIDED: {"bundle", "as_of", "verdict", "record"},
     RELEASED: {"bundle", "as_of", "scores_from", "record", "forced"},
@@ -32,6 +36,9 @@ NEEDED = {
     BEGUN: {"key", "run", "as_of"},
     ENDED: {"key", "run", "as_of", "outcome", "why"},
     ATTRIBUTED: {"bundle", "as_of", "release", "replaced", "interval", "words"},
+    ROLLOUT_BEGUN: _MOVED | {"champion", "record", "strategy", "rules"},
+    ROLLOUT_MOVED: _MOVED,
+    ROLLOUT_ENDED: _MOVED,
 }
 
 
@@ -94,12 +101,14 @@ def shown_faults(desk: ReleaseDesk, events: list[Event]) -> Iterator[str]:
 
 
 def without_right(events: Sequence[Event]) -> Iterator[str]:
-    """Releases that nobody decided on and nobody forced, and ways back to what was never live."""
+    """Releases and rollouts that nobody decided on and nobody forced, and ways back to what was never live."""
     for i, e in enumerate(events):
-        if e.kind == RELEASED and not e.facts["forced"]:
+        rests_on_one = e.kind == ROLLOUT_BEGUN and e.facts["record"] is not None
+        if rests_on_one or (e.kind == RELEASED and not e.facts["forced"]):
             right = {"verdict": "promote", "bundle": e.facts["bundle"], "record": e.facts["record"]}
             if not any(b.kind == DECIDED and right.items() <= b.facts.items() for b in events[:i]):
-                yield f"event {e.sequence} releases {e.facts['bundle'][:12]} without a passing decision before it"
+                does = "releases" if e.kind == RELEASED else "rolls out"
+                yield f"event {e.sequence} {does} {e.facts['bundle'][:12]} without a passing decision before it"
         if e.kind == ROLLED_BACK:
             live_once = {b.facts["bundle"] for b in events[:i] if b.kind in (RELEASED, ROLLED_BACK)}
             if e.facts["bundle"] not in live_once:

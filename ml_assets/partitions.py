@@ -1,26 +1,24 @@
 """The one home of partitions: what a cadence means to Dagster, and what a partition key means in event time.
 
-What computes with windows is in `ml_assets.core`; this module only translates.
+What computes with windows is in `ml_assets.core`, what a key says without Dagster in `core.cadences`; this module only
+translates.
 """
 
-import math
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Literal
 
 import dagster as dg
 from dagster._utils.schedules import schedule_execution_time_iterator
 
+from ml_assets.core.cadences import KEY_FORMATS, Cadence
 from ml_assets.core.windows import Window
 
-Cadence = Literal["hourly", "daily", "weekly", "monthly"]
-
-CRON_AND_KEY_FORMAT: dict[Cadence, tuple[str, str]] = {
-    "hourly": ("0 * * * *", "%Y-%m-%d-%H"),
-    "daily": ("0 0 * * *", "%Y-%m-%d"),
-    "weekly": ("0 0 * * 1", "%Y-%m-%d"),
-    "monthly": ("0 0 1 * *", "%Y-%m"),
+CRONS: dict[Cadence, str] = {
+    "hourly": "0 * * * *",
+    "daily": "0 0 * * *",
+    "weekly": "0 0 * * 1",
+    "monthly": "0 0 1 * *",
 }
 
 
@@ -30,8 +28,9 @@ def time_partitions(cadence: Cadence, start: datetime, end: datetime | None) -> 
 
     Event times are naive; Dagster's clock reads them as UTC, which only decides when the newest one is over.
     """
-    cron, key_format = CRON_AND_KEY_FORMAT[cadence]
-    return dg.TimeWindowPartitionsDefinition(start=start, end=end, cron_schedule=cron, fmt=key_format)
+    return dg.TimeWindowPartitionsDefinition(
+        start=start, end=end, cron_schedule=CRONS[cadence], fmt=KEY_FORMATS[cadence]
+    )
 
 
 def window_of(partitions: dg.TimeWindowPartitionsDefinition, key: str) -> Window:
@@ -91,19 +90,6 @@ def windows_from(partitions: dg.TimeWindowPartitionsDefinition, start: datetime,
         found.append(window_of(partitions, span.start.strftime(partitions.fmt)))
         at = span.end
     return found
-
-
-SHORTEST: dict[Cadence, timedelta] = {
-    "hourly": timedelta(hours=1),
-    "daily": timedelta(days=1),
-    "weekly": timedelta(days=7),
-    "monthly": timedelta(days=28),
-}
-
-
-def partitions_before(cadence: Cadence, reach: timedelta) -> int:
-    """How many partitions before its own an event may reach into, at most."""
-    return math.ceil(reach / SHORTEST[cadence])
 
 
 def reaching_back(partitions: int) -> dg.TimeWindowPartitionMapping:

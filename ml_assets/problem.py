@@ -15,13 +15,12 @@ import dagster as dg
 
 from ml_assets.config.pipeline import PipelineConfig
 from ml_assets.config.table import TableConfig
+from ml_assets.core.cadences import SHORTEST, partitions_before
 from ml_assets.core.durations import duration
 from ml_assets.core.errors import ConfigError
 from ml_assets.core.windows import Window
 from ml_assets.partitions import (
-    SHORTEST,
     learning_window,
-    partitions_before,
     time_partitions,
     window_of,
     windows_through,
@@ -262,6 +261,31 @@ class Pipeline:
     def _label_columns(self) -> dict[str, str]:
         return {"label.column": self.config.label.column, "label.known_at": self.config.label.known_at}
 
+    @property
+    def _served_columns(self) -> dict[str, str]:
+        told = self.config.serving
+        if told is None:
+            return {}
+        unit = {} if told.unit is None else {"serving.unit": told.unit}
+        return unit | {f"serving.key[{i}]": name for i, name in enumerate(told.key)}
+
+    @property
+    def natural_key(self) -> tuple[str, ...]:
+        """Columns by which a served request finds its row of the table; none without `serving.key`.
+
+        Raises:
+            ConfigError: one of them is not known yet when a prediction is asked for.
+        """
+        key = self.config.serving.key if self.config.serving else ()
+        late = [f"{name}, which is known at {self.known_late[name]}" for name in key if name in self.known_late]
+        if late:
+            raise ConfigError(
+                f"{self.folder / 'defs.yaml'}, serving.key", found=late,
+                expected="columns that a request can bring: known at the event's time",
+                cure="leave these out; what is left must tell one row from another",
+            )  # fmt: skip
+        return key
+
     def _require_labels_in_time(self) -> None:
         """Raise a ConfigError where labels are delayed for so long that a part of the training set could have none."""
         label, evaluation = self.config.label, self.config.evaluation
@@ -291,7 +315,7 @@ class Pipeline:
         self.features_reference.check("attributes.features")
         columns = columns_written_in(self.table.schema.check("attributes.schema"))
         if columns is not None:
-            require_columns(self._label_columns, columns, self)
+            require_columns(self._label_columns | self._served_columns, columns, self)
 
 
 def require_columns(wanted: dict[str, str], columns: set[str], owner: Table | Pipeline) -> None:

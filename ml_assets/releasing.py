@@ -28,7 +28,8 @@ from ml_assets.core.releases import (
 from ml_assets.problem import Pipeline
 from ml_assets.resources.ledger import Ledger
 from ml_assets.resources.models import Models
-from ml_assets.resources.storage import Store, write_whole
+from ml_assets.resources.storage import Store
+from ml_assets.resources.whole_files import write_whole
 
 if TYPE_CHECKING:
     from ml_assets.core.bundle import Bundle
@@ -100,7 +101,14 @@ class ReleaseDesk:
         return None if record_faults(record, decision) else record
 
     def release(
-        self, bundle: str, *, by: str, reason: str, forced: bool = False, not_before: datetime | None = None
+        self,
+        bundle: str,
+        *,
+        by: str,
+        reason: str,
+        forced: bool = False,
+        not_before: datetime | None = None,
+        after: int | None = None,
     ) -> Champion:
         """Make a bundle the champion; one that is already live stays it, without a new event.
 
@@ -110,6 +118,7 @@ class ReleaseDesk:
             reason: why.
             forced: a person takes it upon themselves, without a passing decision.
             not_before: from when in event time it scores, if that is later than the end of its as-of partition.
+            after: how many events whoever wants it has seen; None: it does not rest on any.
 
         Raises:
             ReleaseRefused: it has no right to be released, or is damaged.
@@ -119,13 +128,22 @@ class ReleaseDesk:
         now = live(events)
         if now is not None and now.bundle == bundle:
             return now
-        model, decision = self._intact(bundle), decision_on(events, bundle)
-        if not forced:
-            record = self.kept_record(decision.facts["record"]) if decision else None
-            require_right(self.name, events, bundle, record)
-            self._require_shown(events, bundle)
+        decision = decision_on(events, bundle)
+        model = self.intact(bundle) if forced else self.require_releasable(events, bundle)
         facts = {"record": decision.facts["record"] if decision else None, "forced": forced, "by": by, "reason": reason}
-        return self._make_live(RELEASED, model, facts, not_before, len(events))
+        return self._make_live(RELEASED, model, facts, not_before, len(events) if after is None else after)
+
+    def require_releasable(self, events: list[Event], bundle: str) -> "Bundle":
+        """The bundle, read anew.
+
+        Raises:
+            ReleaseRefused: it has no right to be released, or is damaged.
+        """
+        model, decision = self.intact(bundle), decision_on(events, bundle)
+        record = self.kept_record(decision.facts["record"]) if decision else None
+        require_right(self.name, events, bundle, record)
+        self._require_shown(events, bundle)
+        return model
 
     def roll_back(self, *, to: str | None, by: str, reason: str, not_before: datetime | None) -> Champion:
         """Go back to a bundle that was live once; one that is live now stays it, without a new event.
@@ -153,7 +171,7 @@ class ReleaseDesk:
         if target.bundle == now.bundle:
             return now
         facts = {"from_bundle": now.bundle, "by": by, "reason": reason}
-        return self._make_live(ROLLED_BACK, self._intact(target.bundle), facts, not_before, len(events))
+        return self._make_live(ROLLED_BACK, self.intact(target.bundle), facts, not_before, len(events))
 
     def scored_until(self) -> datetime | None:
         """The end of the newest partition that has scores; None where none has."""
@@ -176,7 +194,7 @@ class ReleaseDesk:
         [champion] = champions([self.ledger.append(self.name, kind, told, after=after)])
         return champion
 
-    def _intact(self, bundle: str) -> "Bundle":
+    def intact(self, bundle: str) -> "Bundle":
         """A bundle of this pipeline, read from where it is kept and not from memory."""
         try:
             model = self.models.load_anew(bundle)

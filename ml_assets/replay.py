@@ -27,24 +27,26 @@ from ml_assets.partitions import windows_through
 from ml_assets.problem import Pipeline
 from ml_assets.resources.clock import Clock
 from ml_assets.resources.ledger import Ledger
-from ml_assets.resources.materializations import latest, recent
+from ml_assets.resources.materializations import Made, latest, recent
 from ml_assets.resources.sources.interface import Source, make_source
 from ml_assets.resources.storage import Store
 from ml_assets.resources.tracking import Tracking
 from ml_assets.resources.tracking_context import REASON_TAG
 from ml_assets.retraining import CAUSE_TAG, RetrainingDesk
 from ml_assets.retraining_sensors import unfinished
-from ml_assets.stale_data import SCORED, DataSide
+from ml_assets.rolling_out import NO_TRAFFIC_TAG
+from ml_assets.stale_data import SCORED, UNSCORED, DataSide
 
 MOST_LOOKS = 10
 """Looks of a sensor at one partition; what it asks for is done in fewer, or it would never come to rest."""
-JOBS = {"follow": "follow", "refresh": "follow", "judge": "follow", "train": "train"}
+JOBS = {"land": "follow", "follow": "follow", "refresh": "follow", "judge": "follow", "train": "train"}
 """What a replay does -> the job that does it."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """One thing that a replay did for a partition: `follow`, `refresh` (its error), `judge` (its drift) or `train`."""
+    """One thing that a replay did for a partition: `land`, `follow`, `refresh` (its error), `judge` (its drift) or
+    `train`."""
 
     partition: str
     what: str
@@ -63,6 +65,7 @@ class Replay:
         definitions: the code location.
         instance: where the runs are recorded.
         first, last: keys of the first and last partition; None: as far as the source reaches.
+        traffic: whether requests come meanwhile, so that candidates can be rolled out; otherwise they are released.
     """
 
     def __init__(
@@ -72,8 +75,11 @@ class Replay:
         instance: dg.DagsterInstance,
         first: str | None = None,
         last: str | None = None,
+        *,
+        traffic: bool = False,
     ) -> None:
         self.pipeline = pipeline
+        self._tags = {STARTED_BY_TAG: "replay"} if traffic else {STARTED_BY_TAG: "replay", NO_TRAFFIC_TAG: "yes"}
         self.definitions = definitions
         self.instance = instance
         self.source: Source = make_source(pipeline.table.config.source, pipeline.table.folder)
@@ -109,8 +115,7 @@ class Replay:
         Raises:
             RunFailed: a run failed; its cause says what to do, and the same call goes on from there.
         """
-        made = {noun: latest(self.instance, self.pipeline.key(noun)) for noun in SCORED}
-        data_side = DataSide(self.pipeline, self.source, self.ledger)
+        made, data_side = self._made(), DataSide(self.pipeline, self.source, self.ledger)
         table = self.pipeline.table
         refuse_other_source(
             table.name, table.config.source.kind, {str(m.metadata["source_kind"]) for m in made["raw"].values()}
@@ -121,7 +126,7 @@ class Replay:
                 yield self._run("follow", window, nouns, "history is replayed")
                 for noun in nouns:
                     made[noun] |= recent(self.instance, self.pipeline.key(noun), [window.key])
-            for request in self._asked("late_labels", window):
+            for request in self._asked("late_labels", self._clock(window)):
                 yield self._carry_out("refresh", request)
                 made["performance"] |= recent(
                     self.instance, self.pipeline.key("performance"), [request.partition_key or ""]
@@ -129,6 +134,26 @@ class Replay:
             yield from self._trainings(position)
             if self._released_unseen(window.key):
                 yield self._run("train", window, ["champion"], "the ledger has a release that nothing shows yet")
+
+    def land(self) -> Iterator[Step]:
+        """Bring in the last partition's rows and features, without scoring and judging them."""
+        window = self.windows[-1]
+        nouns = DataSide(self.pipeline, self.source, self.ledger).stale(window, self._made())
+        if landing := [noun for noun in nouns if noun in UNSCORED]:
+            yield self._run("land", window, landing, "its rows have landed")
+
+    def look(self, sensor: str) -> list[dg.RunRequest]:
+        """Ask a sensor of the pipeline as of now, as Dagster's daemon does, and carry out what is asked for by it."""
+        requests = self._asked(sensor, Clock())
+        for request in requests:
+            keys = list(request.asset_selection or ())
+            tags = {**request.tags, RUN_KEY_TAG: request.run_key or ""}
+            job = self.definitions.resolve_implicit_global_asset_job_def().name
+            self._execute(job, f"sensor {self.pipeline.name}_{sensor}", asset_selection=keys, tags=tags)
+        return requests
+
+    def _made(self) -> dict[str, dict[str, Made]]:
+        return {noun: latest(self.instance, self.pipeline.key(noun)) for noun in SCORED}
 
     def _describe_table(self) -> None:
         """Write the data dictionary, unless it is that of the present schema."""
@@ -153,7 +178,7 @@ class Replay:
         if (left := self._left_undone(window)) is not None:
             yield self._carry_out("train", left)
         for _ in range(MOST_LOOKS):
-            new = self._asked("retraining", window)
+            new = self._asked("retraining", self._clock(window))
             for request in new:
                 yield self._carry_out("train" if CAUSE_TAG in request.tags else "judge", request)
             if not new:
@@ -177,10 +202,10 @@ class Replay:
         desk = RetrainingDesk(Observer(self.pipeline, self.instance, self._clock(window)), self.ledger)
         return next((r for r in unfinished(desk) if r.partition_key == window.key), None)
 
-    def _asked(self, sensor: str, window: Window) -> list[dg.RunRequest]:
-        """What a sensor of the pipeline asks for at the end of a partition, and no run was made for yet."""
+    def _asked(self, sensor: str, clock: Clock) -> list[dg.RunRequest]:
+        """What a sensor of the pipeline asks for at a time, and no run was made for yet."""
         name = f"{self.pipeline.name}_{sensor}"
-        resources = {**(self.definitions.resources or {}), "clock": self._clock(window)}
+        resources = {**(self.definitions.resources or {}), "clock": clock}
         with dg.build_sensor_context(
             self.instance, sensor_name=name, resources=resources, definitions=self.definitions
         ) as context:
@@ -263,7 +288,7 @@ class Replay:
     def _execute(self, job: str, what: str, *, tags: dict[str, str] | None = None, **options: Any) -> None:
         result = self.definitions.resolve_job_def(job).execute_in_process(
             instance=self.instance,
-            tags={STARTED_BY_TAG: "replay", **(tags or {})},
+            tags={**self._tags, **(tags or {})},
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             raise_on_error=False,
             **options,

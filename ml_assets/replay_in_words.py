@@ -18,6 +18,8 @@ def in_words(replay: Replay, step: Step) -> str:
         return f"{step.partition}  judged again{_errors(replay, step.partition)}{_drift(replay, step.partition)}"
     rows = {noun: replay.store.rows(replay.pipeline.key(noun), step.partition) for noun in ("raw", "quarantine")}
     line = f"{step.partition}  {rows['raw']:>9,} rows  {rows['quarantine']:>7,} quarantined"
+    if step.what == "land":
+        return line
     return line + _errors(replay, step.partition) + _drift(replay, step.partition)
 
 

@@ -18,8 +18,9 @@ from ml_assets.resources.home import instance
 from ml_assets.resources.materializations import MADE_FROM, with_version
 from ml_assets.resources.models import Models
 from ml_assets.resources.settings import settings
-from ml_assets.resources.storage import Store, publish
+from ml_assets.resources.storage import Store
 from ml_assets.resources.versioning import Pointer, Versions
+from ml_assets.resources.whole_files import publish
 
 
 def restore(version: str, *, to: Path | None, as_json: bool) -> None:

@@ -8,7 +8,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "ml_assets"
 MODULES = sorted(p for p in PACKAGE.rglob("*.py") if "defs" not in p.relative_to(PACKAGE).parts)
 HEAVY = {"lightgbm", "matplotlib", "mlflow", "optuna", "pandas", "pandera", "scipy", "sklearn"}
-NOT_AT_LOADING = HEAVY | {"polars", "pyarrow", "sqlalchemy", "numpy"}
+NOT_AT_LOADING = HEAVY | {"polars", "pyarrow", "sqlalchemy", "numpy", "aiohttp"}
 FORBIDDEN_IN_CORE = {
     "dagster", "mlflow", "dvc", "sqlalchemy", "fsspec", "upath", "requests", "httpx", "aiohttp", "os", "subprocess",
     "socket", "random", "pickle",
@@ -18,21 +18,24 @@ FORBIDDEN_IN_CORE = {
 LAYERS = [
     ("core",),
     ("partitions", "resources"),
+    ("serving",),
     ("config",),
-    ("problem", "user_code"),
+    ("problem", "served", "served_contract", "user_code"),
     ("attributing", "dead_runs", "releasing", "observing"),
-    ("retraining",),
+    ("retraining", "rolling_out"),
     ("assets", "ledger_audit"),
-    ("checks", "jobs", "landing", "scaffolds", "sensors", "retraining_sensors"),
+    ("checks", "jobs", "landing", "scaffolds", "sensors", "retraining_sensors", "rollout_sensors", "served_sensors"),
     ("components",),
     ("definitions", "project"),
     ("stale_data",),
     ("replay",),
     ("replay_in_words",),
-    ("catch_up", "demo", "explain", "release_commands", "restore", "summarize"),
-    ("ledger_commands",),
+    ("catch_up", "demo", "explain", "explain_request", "release_commands", "restore", "summarize", "traffic"),
+    ("demo_live",),
+    ("ledger_commands", "rollout_commands"),
     ("cli_options",),
-    ("cli_ledger",),
+    ("cli_ledger", "cli_serving", "cli_traffic"),
+    ("cli_rollout",),
     ("cli",),
 ]
 
@@ -99,10 +102,17 @@ def test_no_module_is_an_orphan():
     scripts = sorted((PACKAGE.parent / "scripts").glob("*.py"))
     used = set().union(*(imports(ast.parse(p.read_text())) for p in [*MODULES, *scripts]))
     orphans = {name_of(p) for p in MODULES if p.name != "__init__.py"} - used
-    entries = {"ml_assets.definitions", "ml_assets.cli"}
+    entries = {"ml_assets.definitions", "ml_assets.cli", "ml_assets.serving.trial", "ml_assets.served_contract"}
     asked_by_tests = {
         "ml_assets.core.simulation.truth",  # what a detector should find in simulated trips
+        "ml_assets.serving.prediction_log",  # written by the server
         "ml_assets.core.requests",  # rules of rows that arrive one by one, from the same model as those of partitions
+        "ml_assets.core.rollout.routes",  # what a server asks
+        "ml_assets.served",  # what the server knows of a pipeline
+        "ml_assets.serving.app",
+        "ml_assets.serving.exposing",
+        "ml_assets.serving.protocols.grpc_server",
+        "ml_assets.serving.loading",
     }
     assert orphans <= entries | asked_by_tests, orphans
 
@@ -118,7 +128,7 @@ def test_only_one_module_knows_each_outside_world():
     owners = {
         "mlflow": "resources/tracking.py", "dagster_mlflow": "resources/tracking.py",
         "wandb": "resources/tracking_wandb.py", "tensorboardX": "resources/tracking_tensorboard.py",
-        "dvc": "resources/versioning.py", "requests": None,
+        "dvc": "resources/versioning.py", "requests": None, "aiohttp": "resources/serving_client.py",
     }  # fmt: skip
     for package, owner in owners.items():
         users = [

@@ -9,8 +9,7 @@ import pytest
 
 from ml_assets.core.releases import decisions
 from ml_assets.replay import RunFailed
-from ml_assets.resources import models
-from ml_assets.resources.materializations import latest
+from ml_assets.resources import model_folder
 from ml_assets.resources.settings import settings
 
 TABLE_CHECKS = ("contract", "rows", "keys", "volume")
@@ -130,8 +129,8 @@ def test_a_rule_added_to_the_model_is_in_the_split_the_checks_the_schema_and_the
     assert set(broken["trip_miles"]) == {1.5}
     told = {r["rule"]: r["rows"] for r in records(evaluation(world, "rows"), "rules")}
     assert told["trip_miles_ne"] == broken.height > 0
-    made = latest(world.instance, dg.AssetKey(["rides", "validated"]))["2018-01"]
-    [column] = [c for c in made.metadata["dagster/column_schema"].columns if c.name == "trip_miles"]
+    made = world.instance.get_latest_materialization_event(dg.AssetKey(["rides", "validated"])).asset_materialization
+    [column] = [c for c in made.metadata["dagster/column_schema"].schema.columns if c.name == "trip_miles"]
     assert "≠ 1.5" in column.constraints.other
     page = Path(settings().reports) / "rides" / "dictionary.html"
     assert "trip_miles_ne" in page.read_text()
@@ -260,7 +259,7 @@ def test_a_damaged_champion_fails_its_check_and_scores_nothing(world):
     list(replay.steps())
     [folder] = Path(settings().models).glob("[0-9a-f]*")
     (folder / "model.txt").write_text("tree")
-    models._load.cache_clear()  # as in a new process
+    model_folder.forget()  # as in a new process
     job = replay.definitions.resolve_job_def("duration_train")
     champion = [dg.AssetKey(["duration", "champion"])]
     assert job.execute_in_process(instance=world.instance, partition_key="2018-03", asset_selection=champion).success

@@ -68,6 +68,17 @@ def test_two_documents_become_the_graph_its_checks_jobs_and_groups(project):
     }
 
 
+def test_a_section_serving_adds_what_was_served(project):
+    definitions = project.load(TABLE, changed(PIPELINE, serving={}))
+    key = dg.AssetKey(["prices", "served"])
+    graph = definitions.resolve_asset_graph()
+    assert graph.get(key).group_name == "serving"
+    assert {c.name for c in graph.asset_check_keys if c.asset_key == key} == {
+        "served_as_batch", "served_features_as_batch",
+    }  # fmt: skip
+    assert definitions.resolve_sensor_def("prices_served_requests")
+
+
 def test_the_data_side_follows_and_the_training_side_waits(project):
     graph = project.load(TABLE, PIPELINE).resolve_asset_graph()
     follows = {k.to_user_string() for k in graph.materializable_asset_keys if graph.get(k).automation_condition}
@@ -106,6 +117,7 @@ def test_a_training_set_looks_back_over_its_window_only(project):
         ({}, {"table": "row"}, ["row", "['rows']", "correct the name"]),
         ({}, {"label": {"column": "prize", "known_at": "paid"}}, ["label.column: prize", "label.known_at: paid"]),
         ({}, {"label": {"column": "price_usd", "known_at": "paid_at", "task": "ranking"}}, ["ranking", "regression"]),
+        ({}, {"serving": {"unit": "who", "key": ["paid_at", "what"]}}, ["serving.unit: who", "serving.key[1]: what"]),
         ({}, {"label": LATE | {"delay": "3 days"}}, ["label.delay", "'3 days'", "a length of time"]),
         ({}, {"label": LATE | {"delay": "9d6h"}}, ["label.delay: 9d6h", "evaluation.holdout: 0.33", "longer"]),
         ({}, {"label": LATE | {"delay": "9d"}, "model": {"window": 4, "validation": 0.2}}, ["model.validation"]),
@@ -155,7 +167,8 @@ def test_a_training_set_looks_back_over_its_window_only(project):
         ({}, {"retraining": {"attribution": -1}}, ["retraining.attribution", "greater than or equal to 0"]),
         ({}, {"retraining": {"attribution": "a few"}}, ["retraining.attribution", "valid integer"]),
         ({}, {"monitoring": {"drift": {"psi": 0.2}}}, ["psi"]),
-        ({}, {"rollout": {"strategy": "canary"}}, ["not built", "rollout"]),
+        ({}, {"rollout": {"strategy": "canary", "steps": [25, 5]}}, ["steps", "does not rise"]),
+        ({}, {"rollout": {"guardrails": {"latency": 2}}}, ["guardrails", "latency"]),
         ({}, {"tuning": {"trails": 30}}, ["trails"]),
     ],
 )  # fmt: skip

@@ -15,6 +15,7 @@ import pytest
 
 from ml_assets.assets.release import champion, decision
 from ml_assets.core.errors import LedgerConflict, MLAssetsError, ReleaseRefused
+from ml_assets.resources.clock import Clock
 from ml_assets.resources.ledger import Ledger
 from ml_assets.resources.storage import JsonStore
 from ml_assets.resources.tracking import Tracking
@@ -58,7 +59,7 @@ def in_the_ui(judged: Any, bundle: str, tags: Mapping[str, str] | None = None) -
     records = JsonStore(root=judged.store.root)
     resources = {
         "store": judged.store, "models": judged.models, "ledger": judged.ledger, "records": records,
-        "tracking": Tracking(uri="sqlite:///never.db", queue="never"),
+        "tracking": Tracking(uri="sqlite:///never.db", queue="never"), "clock": Clock(),
     }  # fmt: skip
     upstream = decision(judged.pipeline)
     with dg.DagsterInstance.ephemeral() as instance:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import dagster as dg
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 
 from ml_assets.core.releases import live
@@ -63,6 +64,11 @@ def check_what_is_stored(replay):
         assert (
             hashlib.sha256(path.read_bytes()).hexdigest() == latest(replay.instance, key(noun))["2018-05"].data_version
         )
+    compressed = {
+        noun: pq.read_metadata(str(store.path(key(noun), "2018-05"))).row_group(0).column(0).compression
+        for noun in ("raw", "validated", "features")
+    }
+    assert compressed == {"raw": "ZSTD", "validated": "ZSTD", "features": "LZ4"}
     manifest = store.record(key("training_set"), "2018-06")
     assert list(manifest["partitions"]) == ["2018-04", "2018-05", "2018-06"]
     assert manifest["split"]["holdout"][1] == "2018-07-01T00:00:00"

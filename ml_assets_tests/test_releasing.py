@@ -13,7 +13,7 @@ import pytest
 from ml_assets.core.errors import ReleaseRefused
 from ml_assets.core.releases import champion_for
 from ml_assets.ledger_audit import audit
-from ml_assets.resources import ledger as ledger_module
+from ml_assets.resources import ledger_database as ledger_module
 from ml_assets.resources.ledger import Ledger
 
 
@@ -143,8 +143,8 @@ def before_it_is_committed(monkeypatch) -> None:
     make = ledger_module._engine
     make.cache_clear()
 
-    def deadly(url: str, timeout: float) -> sa.Engine:
-        engine = make(url, timeout)
+    def deadly(*which: object) -> sa.Engine:
+        engine = make(*which)
         sa.event.listen(engine, "commit", kill)
         return engine
 

@@ -12,7 +12,7 @@ from ml_assets.core.windows import Window
 from ml_assets.observing import FEATURES_VERSION, LABELS, LABELS_KNOWN
 from ml_assets.partitions import reaching_back
 from ml_assets.problem import Pipeline
-from ml_assets.resources.storage import Store
+from ml_assets.resources.storage import READ_OFTEN, Store
 
 if TYPE_CHECKING:
     from ml_assets.core.history import Earlier
@@ -75,7 +75,7 @@ def features(pipeline: Pipeline) -> dg.AssetsDefinition:
             earlier=earlier,
             classes=label.classes,
         )
-        [staged] = store.stage(built)
+        [staged] = store.stage(built, compression=READ_OFTEN)
         found: dict[str, Any] = look_ahead(staged.scan(), table.window(context.partition_key))
         differing = disagreements(
             rows[context.partition_key],

@@ -1,6 +1,7 @@
 """Group `release`: the decision on a candidate, and the pointer to the bundle that answers."""
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 import dagster as dg
@@ -9,15 +10,17 @@ from ml_assets import retraining
 from ml_assets.assets.metadata import record_output, table_of, versioned
 from ml_assets.assets.tracked import track
 from ml_assets.core.errors import BundleError, ReleaseRefused
-from ml_assets.core.releases import decision_as_of, decisions, settled
+from ml_assets.core.releases import decision_as_of, decisions, live, settled
 from ml_assets.problem import Pipeline
 from ml_assets.releasing import ReleaseDesk
+from ml_assets.resources.clock import Clock
 from ml_assets.resources.ledger import Ledger
 from ml_assets.resources.models import Models
 from ml_assets.resources.storage import Store
 from ml_assets.resources.tracking import Tracking
 from ml_assets.resources.tracking_context import REASON_TAG
 from ml_assets.retraining import CAUSE_TAG
+from ml_assets.rolling_out import NO_TRAFFIC_TAG, RolloutDesk
 
 BY_HAND = "asked for by a person"
 
@@ -91,19 +94,26 @@ def champion(pipeline: Pipeline) -> dg.AssetsDefinition:
         key=key,
         deps=[pipeline.key("decision")],
         description="The released bundle. In a run for an as-of partition, its candidate is released first if the "
-        "decision on it is `promote`.",
+        "decision on it is `promote`, or its rollout begins.",
         group_name="release",
         kinds={"json"},
         io_manager_key="records",
         check_specs=[dg.AssetCheckSpec("bundle_intact", asset=key, description="The bundle's files have its hash.")],
     )
     def champion_now(
-        context: dg.AssetExecutionContext, store: Store, models: Models, ledger: Ledger, tracking: Tracking
+        context: dg.AssetExecutionContext,
+        store: Store,
+        models: Models,
+        ledger: Ledger,
+        tracking: Tracking,
+        clock: Clock,
     ) -> Iterator[dg.Output[Any] | dg.AssetCheckResult]:
         desk = ReleaseDesk(pipeline, store, models, ledger)
         as_of = context.run.tags.get("dagster/partition")
         if as_of:
-            carry_out(desk, as_of, by=f"run {context.run.run_id}", reason=context.run.tags.get(REASON_TAG, BY_HAND))
+            reason = context.run.tags.get(REASON_TAG, BY_HAND)
+            by, at_once = f"run {context.run.run_id}", NO_TRAFFIC_TAG in context.run.tags
+            carry_out(desk, as_of, by=by, reason=reason, now=clock.now(), at_once=at_once)
         now, told = desk.live(), decisions(desk.events())
         shown = {"decision": told[-1].facts["verdict"], "reasons": told[-1].facts["reasons"]} if told else {}
         if now is None:
@@ -118,8 +128,19 @@ def champion(pipeline: Pipeline) -> dg.AssetsDefinition:
     return champion_now
 
 
-def carry_out(desk: ReleaseDesk, as_of: str, *, by: str, reason: str) -> None:
-    """Release the candidate of an as-of partition if that was decided and is not done yet."""
+def carry_out(desk: ReleaseDesk, as_of: str, *, by: str, reason: str, now: datetime, at_once: bool = False) -> None:
+    """Release the candidate of an as-of partition, or begin its rollout, if that was decided and is not done yet.
+
+    The first release ever is direct: there is nobody to answer meanwhile.
+
+    Args:
+        desk: of the pipeline.
+        as_of: key of the partition.
+        by: who does it.
+        reason: why.
+        now: time, aware.
+        at_once: nothing is rolled out: where history is replayed there are no requests to judge by.
+    """
     events = desk.events()
     decided = decision_as_of(events, as_of)
     if decided is None:
@@ -129,8 +150,14 @@ def carry_out(desk: ReleaseDesk, as_of: str, *, by: str, reason: str) -> None:
             expected="a decision that rests on an evaluation on rows that no model has seen",
             cure=f"run the job {desk.name}_train for {as_of}",
         )
-    if not settled(events, as_of):
+    if settled(events, as_of):
+        return
+    rollouts = RolloutDesk(desk)
+    rules, champion = rollouts.rules(), live(events)
+    if at_once or rules is None or champion is None or champion.bundle == decided.facts["bundle"]:
         desk.release(decided.facts["bundle"], by=by, reason=reason)
+    else:
+        rollouts.begin(decided, rules, by=by, reason=reason, now=now)
 
 
 def mirror(

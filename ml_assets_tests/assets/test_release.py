@@ -1,6 +1,7 @@
 """The assets `decision` and `champion` in real runs; which decisions are made is in `test_gate`."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +12,17 @@ from ml_assets.assets.release import champion, decision
 from ml_assets.core.decision_record import own_sha256
 from ml_assets.core.errors import ReleaseRefused
 from ml_assets.ledger_audit import audit
+from ml_assets.resources.clock import Clock
 from ml_assets.resources.storage import JsonStore
 from ml_assets.resources.tracking import Tracking
 from ml_assets.resources.tracking_context import REASON_TAG
+from ml_assets.rolling_out import NO_TRAFFIC_TAG
 
 AS_OF = "2018-06"
 KEY = dg.AssetKey(["duration", "champion"])
 
 
-def run(
-    judged: Any, evaluation: dict[str, Any] | None, only: str | None = None, as_of: str = AS_OF, **tags: str
-) -> Any:
+def run(judged: Any, evaluation: dict[str, Any] | None, as_of: str = AS_OF, **tags: str) -> Any:
     """The training side from the evaluation on, in a run for a partition; or one asset of it."""
 
     @dg.asset(
@@ -33,11 +34,11 @@ def run(
     resources = {
         "store": judged.store, "models": judged.models, "ledger": judged.ledger,
         "records": JsonStore(root=judged.store.root),
-        "tracking": Tracking(uri="sqlite:///never.db", queue="never"),
+        "tracking": Tracking(uri="sqlite:///never.db", queue="never"), "clock": Clock(),
     }  # fmt: skip
     told = {"partition_key": as_of, "tags": tags}
     if evaluation is None:
-        told = {"selection": [KEY], "tags": {"dagster/partition": as_of}}
+        told = {"selection": [KEY], "tags": {"dagster/partition": as_of, **tags}}
     with dg.DagsterInstance.ephemeral() as instance:
         return dg.materialize(
             [judging, decision(judged.pipeline), champion(judged.pipeline)],
@@ -139,9 +140,24 @@ def test_a_damaged_champion_fails_its_check(judged):
 
 
 def test_the_policy_is_what_the_yaml_says(judged, monkeypatch):
-    from dataclasses import replace
-
     told = {"metric": "rmse", "margin": 0.02, "non_inferiority": 0.03, "slice_margin": 0.04, "calibration_margin": 0.05}
     evaluation = judged.pipeline.config.evaluation.model_copy(update={**told, "min_labels": 7})
     pipeline = replace(judged.pipeline, config=judged.pipeline.config.model_copy(update={"evaluation": evaluation}))
     assert pipeline.policy.to_json() == {**told, "min_labels": 7}
+
+
+@pytest.mark.parametrize(("tags", "kind"), [({}, "rollout_begun"), ({NO_TRAFFIC_TAG: "yes"}, "released")])
+def test_with_a_strategy_a_run_begins_a_rollout_and_a_replay_of_history_releases(judged, tags, kind):
+    from ml_assets.config.rollout import Rollout
+
+    live = judged.make_live("2018-03")
+    config = judged.pipeline.config.model_copy(update={"rollout": Rollout()})
+    judged.pipeline = replace(judged.pipeline, config=config)
+    judged.desk = replace(judged.desk, pipeline=judged.pipeline)
+    bundle = judged.bundle(AS_OF)
+    judged.decide(bundle)
+    assert run(judged, None, **tags).success
+    assert judged.desk.events()[-1].kind == kind
+    assert shown(judged, "champion")["bundle"] == (live if kind == "rollout_begun" else bundle)
+    assert run(judged, None, **tags).success, "run again, it does nothing more"
+    assert judged.desk.events()[-1].kind == kind

@@ -1,0 +1,95 @@
+"""What was seen of a rollout, read from the prediction log, with labels as they come in; what follows is in `core`."""
+
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING
+
+from ml_assets.assets.served import keyed_rows
+from ml_assets.core.rollout.recorded import Rollout
+from ml_assets.partitions import windows_through
+from ml_assets.problem import Pipeline
+from ml_assets.resources.models import Models
+from ml_assets.resources.prediction_log import PredictionLogs
+from ml_assets.resources.storage import Store
+
+MOST_SAMPLED = 20_000
+"""Requests whose features are read, to estimate losses from."""
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from ml_assets.core.measures import Floats
+    from ml_assets.core.rollout.observed import Leg
+
+
+def seen_of(pipeline: Pipeline, rollout: Rollout, store: Store, models: Models, logs: PredictionLogs) -> "list[Leg]":
+    """What was seen of a rollout up to now, period by period.
+
+    Labels are those that were delivered by request id; where the pipeline has a natural key (`serving.key`), also
+    those of the stored partitions.
+    """
+    import polars as pl
+
+    from ml_assets.core.metrics import losses
+    from ml_assets.core.rollout.reading import legs_of
+
+    def expect(bundle: str, rows: "pl.DataFrame") -> "Floats | None":
+        return expected_losses(pipeline, models, bundle, rows)
+
+    rows = with_labels(pipeline, store, logs, rollout)
+    sample = None
+    if rollout.rules["guardrails"]["estimated_loss"] is not None:
+        ours, since = since_it_began(rollout)
+        every = max(1, rows["request_id"].n_unique() // MOST_SAMPLED)
+        part = ours & (pl.col("request_id").hash() % every == 0)
+        sample = logs.rows(pipeline.name, "requests", where=part, since=since)
+    loss = partial(losses, pipeline.config.metric, alpha=pipeline.alpha)
+    return legs_of(rollout, rows, loss, expect, sample)
+
+
+def since_it_began(rollout: Rollout) -> "tuple[pl.Expr, str]":
+    """Which rows of the log are of a rollout, and the first day on which there are some."""
+    import polars as pl
+
+    begun = datetime.fromisoformat(rollout.events[0].facts["at"]).astimezone(UTC).replace(tzinfo=None)
+    bundles = pl.col("bundle").is_in([rollout.champion, rollout.candidate])
+    return (pl.col("at") >= begun) & bundles, begun.date().isoformat()
+
+
+def with_labels(pipeline: Pipeline, store: Store, logs: PredictionLogs, rollout: Rollout) -> "pl.DataFrame":
+    """The log's rows of both models since the rollout began, with `label` (float64) where it is known."""
+    import polars as pl
+
+    from ml_assets.core.features import LABEL, ROW_NUMBER
+    from ml_assets.core.prediction_log import event_time, joined_by_request
+    from ml_assets.core.served import LABEL_FROM, joined_by_key
+
+    ours, since = since_it_began(rollout)
+    rows = logs.rows(pipeline.name, "requests", where=ours, since=since, without=["values"])
+    told = joined_by_request(rows, logs.rows(pipeline.name, "labels", since=since))
+    if pipeline.natural_key and not told.is_empty():
+        first, last = told.select(event_time().min().alias("first"), event_time().max().alias("last")).row(0)
+        windows = [w for w in windows_through(pipeline.table.partitions) if w.start <= last and w.end > first]
+        known = [k for w in windows if (k := keyed_rows(pipeline, store, w)) is not None]
+        if known:
+            without = told.with_columns(
+                pl.lit(None, pl.UInt32).alias(ROW_NUMBER), pl.lit(None, pl.String).alias(LABEL_FROM)
+            )
+            keys = without["key"]
+            told = joined_by_key(without, pl.concat(known), pipeline.natural_key)[0].with_columns(keys)
+    return told.with_columns(pl.col(LABEL).cast(pl.Float64))
+
+
+def expected_losses(pipeline: Pipeline, models: Models, bundle: str, rows: "pl.DataFrame") -> "Floats | None":
+    """The loss that a bundle's own estimator expects of rows that it scored; None where it has none."""
+    from ml_assets.core.rollout.reading import matrix
+    from ml_assets.core.served import feature_frame
+
+    model = models.load(bundle)
+    if model.estimator is None or rows.is_empty():
+        return None
+    scores = matrix(rows["prediction"])
+    frame = feature_frame(rows, model.specs)
+    expected = model.estimator.expected(frame, scores, model.specs, threads=pipeline.config.model.threads)
+    losses: Floats = expected.by_block.mean(axis=0)
+    return losses
