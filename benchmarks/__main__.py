@@ -5,10 +5,11 @@ import os
 import platform
 import sys
 import tempfile
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import drift_cost, drift_power, learning, learning_data, loading, month, orchestration
+from benchmarks import drift_cost, drift_power, learning, learning_data, loading, month, orchestration, serving
 from benchmarks.sections import SECTIONS, report
 
 DRIFT = ("drift-cost", "drift-power")
@@ -28,13 +29,13 @@ def main() -> None:
     )
     parser.add_argument(
         "--only",
-        choices=["loading", *SECTIONS, *DRIFT, "orchestration", *learning.SECTIONS],
+        choices=["loading", *SECTIONS, *DRIFT, "orchestration", "serving", *learning.SECTIONS],
         action="append",
         help="a section; may be given more than once; `tuning`, which takes hours, and `drift-power`, half an hour, "
         "only run when named; with fewer than 1,000,000 rows, `drift-power` takes a twentieth of its streams",
     )
     options = parser.parse_args()
-    every = ("loading", *SECTIONS, *DRIFT, "orchestration", *learning.SECTIONS)
+    every = ("loading", *SECTIONS, *DRIFT, "orchestration", "serving", *learning.SECTIONS)
     wanted = options.only or [name for name in every if name not in ("tuning", "drift-power")]
     libraries = ", ".join(f"{name} {version(name)}" for name in ("polars", "pandas", "pyarrow", "pandera", "duckdb"))
     say(
@@ -56,15 +57,21 @@ def main() -> None:
         say(f"## Power of drift's verdict\n\n{drift_power.main(quick=options.rows < 1_000_000)}")
     if "orchestration" in wanted:
         say(f"## Orchestration\n\n{orchestration.main()}")
+    if "serving" in wanted:
+        say(f"## Serving\n\n{serving.main(options.repetitions)}")
     if learnt := [learning.SECTIONS[name] for name in learning.SECTIONS if name in wanted]:
-        kinds = {"simulated": None, **({} if options.features is None else {"real": options.features})}
-        for kind, features in kinds.items():
-            with tempfile.TemporaryDirectory(prefix="ml_assets_bench_") as scratch:
-                folder = Path(scratch)
-                learning_data.make(folder, LEARNT_ROWS, features)
-                say(f"## Training and tuning on {kind} trips, one thread\n\n{learning_data.described(folder)}.")
-                for one in learnt:
-                    say(one(folder, options.repetitions))
+        _learn(learnt, options.features, options.repetitions)
+
+
+def _learn(sections: Sequence[Callable[[Path, int], str]], features: Path | None, repetitions: int) -> None:
+    """Those that learn, on simulated trips and, where there are any, on stored features."""
+    for kind, given in {"simulated": None, **({} if features is None else {"real": features})}.items():
+        with tempfile.TemporaryDirectory(prefix="ml_assets_bench_") as scratch:
+            folder = Path(scratch)
+            learning_data.make(folder, LEARNT_ROWS, given)
+            say(f"## Training and tuning on {kind} trips, one thread\n\n{learning_data.described(folder)}.")
+            for one in sections:
+                say(one(folder, repetitions))
 
 
 def say(text: str) -> None:

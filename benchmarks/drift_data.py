@@ -7,9 +7,9 @@ import numpy as np
 import polars as pl
 
 from benchmarks.drift_files import CATEGORIES, CURRENT, FEATURES, NUMBERS, PROFILE, REFERENCE, ROWS
-from benchmarks.files import COMPRESSION_LEVEL, ROW_GROUP_ROWS
 from ml_assets.core.drift.bins import Column
 from ml_assets.core.drift.profiling import profile_of
+from ml_assets.resources.storage import READ_OFTEN, ROW_GROUP_ROWS
 
 ZONES = 260
 
@@ -22,9 +22,7 @@ def make(folder: Path, rows: int) -> None:
     (folder / PROFILE).write_bytes(profile_of(reference, columns, month).to_bytes())
     (folder / ROWS).write_text(json.dumps(rows))
     for name, frame in ((REFERENCE, reference), (CURRENT, _rows(rows, 1))):
-        frame.write_parquet(
-            folder / name, compression="zstd", compression_level=COMPRESSION_LEVEL, row_group_size=ROW_GROUP_ROWS
-        )
+        frame.write_parquet(folder / name, **READ_OFTEN, row_group_size=ROW_GROUP_ROWS)
 
 
 def _rows(rows: int, seed: int) -> pl.DataFrame:

@@ -16,6 +16,9 @@ BENCH_PYTHON = ".venv-bench/bin/python"
 """Of contenders that the project does not depend on; made by `make bench`."""
 BENCH_DRIFT_PYTHON = ".venv-bench-drift/bin/python"
 """Of those among them that watch drift."""
+BENCH_SERVING_PYTHON = ".venv-bench-serving/bin/python"
+BENCH_MLSERVER_PYTHON = ".venv-bench-mlserver/bin/python"
+"""Of those among them that serve models."""
 
 
 @dataclass(frozen=True)
