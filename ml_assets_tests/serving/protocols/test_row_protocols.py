@@ -6,7 +6,7 @@ import re
 import pytest
 from click.testing import CliRunner
 
-from ml_assets.cli_serving import serve
+from ml_assets.cli import main
 from ml_assets.core.errors import ConfigError
 from ml_assets.serving.app import App
 from ml_assets.serving.exposing import exposed
@@ -213,11 +213,11 @@ def test_the_server_listens_where_vertex_calls(monkeypatch, tmp_path):
     told = ["--pipeline", "trip_duration"]
     for name, value in {**AIP, "AIP_HTTP_PORT": "7070"}.items():
         monkeypatch.setenv(name, value)
-    assert CliRunner().invoke(serve, told).exit_code == 0
-    assert CliRunner().invoke(serve, [*told, "--port", "6060"]).exit_code == 0
+    assert CliRunner().invoke(main, ["serve", *told]).exit_code == 0
+    assert CliRunner().invoke(main, ["serve", *told, "--port", "6060"]).exit_code == 0
     for name in AIP:
         monkeypatch.delenv(name)
-    assert CliRunner().invoke(serve, told).exit_code == 0
+    assert CliRunner().invoke(main, ["serve", *told]).exit_code == 0
     assert [one.port for one in asked] == [7070, 6060, 8080]
     paths = [{e.path for e in exposed(dict(one.environment)) if e.protocol == vertex.PROTOCOL} for one in asked]
     assert paths == [{AIP["AIP_PREDICT_ROUTE"], "/alive"}] * 2 + [set()]
