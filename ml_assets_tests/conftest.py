@@ -46,15 +46,13 @@ def pytest_runtest_makereport(item, call):
         report.outcome = "failed"
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """The longest proofs come first, so that no processor waits for one at the end; those of a file stay together,
-    since they share what is made once, unless they say that they stand alone."""
+    """The files of the longest proofs come first, so that no processor waits for one at the end."""
     marks = {item: item.get_closest_marker("slow") for item in items}
-    items.sort(key=lambda item: -marks[item].kwargs.get("seconds", 0) if marks[item] else 0)
+    longest: dict[Path, float] = {}
     for item, mark in marks.items():
-        if mark and not mark.kwargs.get("alone"):
-            item.add_marker(pytest.mark.xdist_group(str(item.path)))
+        longest[item.path] = max(longest.get(item.path, 0), mark.kwargs.get("seconds", 0) if mark else 0)
+    items.sort(key=lambda item: -longest[item.path])
 
 
 @pytest.fixture(scope="session")

@@ -31,7 +31,7 @@ def test_in_a_few_draws():
     hold(25, LESS_ALIKE, 50_000)
 
 
-@pytest.mark.slow(seconds=10, alone=True)
+@pytest.mark.slow(seconds=10)
 @pytest.mark.parametrize("likeness", [ALIKE, LESS_ALIKE])
 @pytest.mark.parametrize("labels", [50_000, 3_300])
 def test_in_many_draws(likeness, labels):

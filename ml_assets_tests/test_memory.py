@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.slow(seconds=60, alone=True)
+pytestmark = pytest.mark.slow(seconds=150)
 REPOSITORY = Path(__file__).resolve().parents[1]
 BOUND_MB = 1500
 BOUND_OF_THIRTY_MILLION_ROWS_MB = 4000

@@ -28,7 +28,7 @@ from ml_assets.core.split import PARTS
 from ml_assets.project import pipeline_named
 from ml_assets_tests.conftest import REPOSITORY, Project
 
-pytestmark = pytest.mark.slow(seconds=300)
+pytestmark = pytest.mark.slow(seconds=450)
 DEFS = REPOSITORY / "ml_assets/defs"
 SHIPPED_TRIALS = yaml.safe_load((DEFS / "trip_duration/defs.yaml").read_text())["attributes"]["tuning"]["trials"]
 

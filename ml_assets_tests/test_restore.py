@@ -104,7 +104,7 @@ SPACE = {"feature_fraction": {"low": 0.4, "high": 1.0}, "leaves": {"low": 7, "hi
 LEARNING = ("training_set", "tuning", "candidate")
 
 
-@pytest.mark.slow(seconds=20, alone=True)
+@pytest.mark.slow(seconds=20)
 @needs_dvc
 def test_an_old_tuned_model_comes_back_without_its_study_and_whoever_is_champion_since(world, monkeypatch):
     files = world.project.root / "files"
@@ -147,7 +147,7 @@ def test_an_old_tuned_model_comes_back_without_its_study_and_whoever_is_champion
     assert train(strict, "2018-03", *LEARNING) == old
 
 
-@pytest.mark.slow(seconds=20, alone=True)
+@pytest.mark.slow(seconds=20)
 @needs_dvc
 def test_an_old_refit_comes_back_with_the_parameters_of_the_champion_it_had(world, monkeypatch):
     """A person trains again what a cause asked for: the same plan, without the study the parameters are from."""

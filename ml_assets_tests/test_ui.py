@@ -41,7 +41,7 @@ def test_the_graph_loads_without_warnings_and_every_asset_and_sensor_is_describe
     ends = {f"tracking_ends_on_{how}" for how in ("success", "failure", "canceled")}
     own = {f"{p}_{what}" for p in ("trip_duration", "high_tip") for what in ("late_labels", "retraining")}
     ends |= {f"trainings_end_on_{how}" for how in ("failure", "canceled")}
-    follow = {"data_side", "trips_new_data"}
+    follow = {"data_side", "trips_new_data", "trip_duration_served_requests"}
     assert sensors == dict.fromkeys({*follow, *ends, *own}, "RUNNING")
     lines = (data / "dev.log").read_text().splitlines()
     # On a new instance Dagster's own daemon says once that it has no cursor yet.

@@ -91,7 +91,7 @@ def test_every_policy_is_replayed_and_the_second_time_nothing_is_trained(recorde
     assert again.tags["dagster/data_version"] == made.tags["dagster/data_version"]
 
 
-@pytest.mark.slow(seconds=20, alone=True)
+@pytest.mark.slow(seconds=20)
 def test_it_does_what_production_does(recorded):
     """The same bundles, losses, verdicts and decision as the assets of a training every third month."""
     small = recorded()
@@ -177,7 +177,7 @@ def test_parameters_are_those_that_tuning_found_for_the_first_model(recorded):
     ]  # fmt: skip
 
 
-@pytest.mark.slow(seconds=20, alone=True)
+@pytest.mark.slow(seconds=20)
 def test_of_several_models_it_takes_what_the_assets_take(recorded):
     several = {
         "model": {"window": 3, "threads": 1},

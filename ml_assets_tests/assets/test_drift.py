@@ -80,7 +80,7 @@ def test_a_month_with_an_injected_shift_has_drifted_in_what_was_shifted(world):
     assert {"distributions_file", "trend_file"} <= set(made.metadata)
 
 
-@pytest.mark.slow(seconds=15, alone=True)
+@pytest.mark.slow(seconds=15)
 def test_the_champion_that_scored_is_the_one_compared_with_and_a_newer_one_supersedes_nothing_older(world):
     replay = world.replay("2018-07")
     list(replay.steps())
@@ -165,7 +165,7 @@ def test_every_knob_changes_a_report_and_labels_count_only_when_nearly_all_are_k
 CLASSIFIER = {"drift": {"domain_classifier": True}}
 
 
-@pytest.mark.slow(seconds=15, alone=True)
+@pytest.mark.slow(seconds=15)
 def test_a_classifier_sees_columns_that_changed_only_together_and_needs_rows_in_the_bundle(world, tmp_path):
     model = {"window": 6, "threads": 1, "params": {"trees": 30}}
     replay = world.replay("2018-07", pipeline=world.changed(world.pipeline, monitoring=CLASSIFIER, model=model))

@@ -296,7 +296,7 @@ def mean_errors(train: list[pl.DataFrame], *scores: list[pl.DataFrame]) -> list[
     return [float(np.mean([np.abs(model.predict(x) - y).mean() for x, y in map(matrix, months)])) for months in scores]
 
 
-@pytest.mark.slow(seconds=45, alone=True)
+@pytest.mark.slow(seconds=45)
 def test_a_model_errs_on_simulated_trips_as_on_real_ones(months: dict[str, pl.DataFrame]) -> None:
     before = [trips for key, trips in months.items() if "2019-01" <= key < "2020-03"]
     pandemic = [trips for key, trips in months.items() if key >= "2020-03"]
