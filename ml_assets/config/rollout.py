@@ -5,9 +5,9 @@ What follows from it is in `core.rollout`; a rollout keeps the rules it began wi
 
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from ml_assets.config.durations import length
+from ml_assets.config.durations import Length, length
 from ml_assets.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class Rollout(_Section):
         default=0, ge=0, description="Rows with a known label, of both models, before the candidate is released."
     )
     min_time: str = Field(default="10m", description="Least time in a step, such as 10m or 1d; 0s: none.")
-    max_age: str = Field(
+    max_age: Length = Field(
         default="7d", description="Time after which it ends and the champion stays; time paused does not count."
     )
     paired: bool = Field(
@@ -110,12 +110,6 @@ class Rollout(_Section):
     check_every_seconds: int = Field(
         default=30, ge=1, description="Least time between two looks of the rollout's sensor, in seconds."
     )
-
-    @field_validator("max_age")
-    @classmethod
-    def _a_duration(cls, value: str) -> str:
-        length(value, "rollout.max_age")
-        return value
 
     @model_validator(mode="after")
     def _followed(self) -> "Rollout":

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from ml_assets.config.durations import length
+from ml_assets.config.durations import Length, length
 
 
 class Serving(BaseModel):
@@ -23,7 +23,7 @@ class Serving(BaseModel):
         "another: by them a served request finds its row, and so its label. Without them, labels are "
         "delivered by request id.",
     )
-    labels_within: str = Field(
+    labels_within: Length = Field(
         default="45d",
         description="How long after a partition's end labels that are delivered by request id are still joined, once a "
         "day.",
@@ -33,12 +33,6 @@ class Serving(BaseModel):
         ge=1,
         description="Served requests of a partition and bundle that the check served_as_batch predicts once more.",
     )
-
-    @field_validator("labels_within")
-    @classmethod
-    def _a_duration(cls, value: str) -> str:
-        length(value, "serving.labels_within")
-        return value
 
     @field_validator("key")
     @classmethod
