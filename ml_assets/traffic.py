@@ -23,6 +23,7 @@ from ml_assets.project import pipeline_named
 from ml_assets.resources.serving_client import Answered, ServingClient, connected
 from ml_assets.resources.settings import settings
 from ml_assets.resources.storage import Store
+from ml_assets.served import raw_fields_of
 
 AT_ONCE = 256
 """Requests that may wait for an answer at the same time; what is due beyond waits here and is measured as waiting."""
@@ -98,7 +99,7 @@ def recorded(pipeline: Pipeline, partition: str, rows: int | None = None) -> Tra
     store = Store(root=settings().store)
     validated = store.scan(pipeline.key("validated"), partition)
     learnt = store.scan(pipeline.key("features"), partition).select(ROW_NUMBER, EVENT_AT, LABEL, LABEL_KNOWN_AT)
-    names = request_fields(pipeline)
+    names = [c.name for c in raw_fields_of(pipeline.name).online.rules.fields]
     frame = (
         validated.with_columns(pl.col(ROW_NUMBER).cast(pl.UInt32))
         .join(learnt.rename({LABEL: "@label", EVENT_AT: "@event_at", LABEL_KNOWN_AT: "@known_at"}), on=ROW_NUMBER)
@@ -117,19 +118,6 @@ def recorded(pipeline: Pipeline, partition: str, rows: int | None = None) -> Tra
         known_at=frame.select(pl.when(has_label).then("@known_at")).to_series().to_list(),
         labels=frame["@label"].to_list(),
     )
-
-
-def request_fields(pipeline: Pipeline) -> list[str]:
-    """What a client must tell of an event: the fields of the contract that the features read."""
-    from ml_assets.core.features import columns_among
-    from ml_assets.core.history import HistoryFeature
-    from ml_assets.core.requests import RequestRules
-
-    event_time = pipeline.table.config.event_time
-    read = {event_time}
-    for feature in columns_among(pipeline.features):
-        read.update(feature.by if isinstance(feature, HistoryFeature) else feature.expr.meta.root_names())
-    return [c.name for c in RequestRules.of(pipeline.table.contract, read, event_time=event_time).fields]
 
 
 def _json(value: object) -> object:
