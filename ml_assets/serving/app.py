@@ -8,6 +8,7 @@ they have in common in `http`.
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -18,8 +19,9 @@ from starlette.responses import Response
 from starlette.routing import Match, Route
 
 from ml_assets.core.errors import Busy, RequestRefused
+from ml_assets.serving.at_once import AtOnce
 from ml_assets.serving.data_plane import DataPlane
-from ml_assets.serving.http import Bodies, Call, Exposed, Handle, Limits, Reply
+from ml_assets.serving.http import Bodies, Call, Exposed, Handle, Limits, NotAtOnce, Reply
 from ml_assets.serving.metrics import Metrics
 
 Scope = Mapping[str, Any]
@@ -38,6 +40,7 @@ class Endpoint:
     def __init__(self, exposed: Exposed, plane: DataPlane, limits: Limits, metrics: Metrics, bodies: Bodies) -> None:
         self._exposed, self._plane, self._limits, self._metrics = exposed, plane, limits, metrics
         self._bodies = bodies
+        self.is_at_once = exposed.at_once
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer as a part of Starlette's routing."""
@@ -46,26 +49,50 @@ class Endpoint:
     async def answer(self, scope: Scope, receive: Receive, send: Send, path: Mapping[str, str]) -> None:
         """Answer a request whose path parameters are known."""
         began = time.perf_counter()
-        self._metrics.answering += 1
-        call = Call(scope, receive, self._plane, self._limits, path, self._bodies)
-        try:
-            reply = await self._exposed.handle(call)
-        except RequestRefused as e:
-            # Of a body that was not read to its end the rest may follow: the connection is of no use any more.
-            closes = ((b"connection", b"close"),) if isinstance(e, Busy) or e.status in (408, 413, 415) else ()
-            reply = Reply(self._exposed.told(e), e.status, headers=closes)
-        except Exception:
-            logger.exception("request failed", extra={"path": scope["path"]})
-            reply = Reply(FAILED, 500)
-        finally:
-            self._metrics.answering -= 1
-            if call.held:
-                self._bodies.give(call.held)
+        reply = await self._replied(Call(scope, receive, self._plane, self._limits, path, self._bodies))
         length = str(len(reply.body)).encode()
         headers = [(b"content-type", reply.content_type), (b"content-length", length), *reply.headers]
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
         await send({"type": "http.response.body", "body": reply.body})
         self._metrics.answered(self._exposed.protocol, reply.status, time.perf_counter() - began)
+
+    def answer_at_once(
+        self, path: Mapping[str, str], headers: Sequence[tuple[bytes, bytes]], body: bytes
+    ) -> Reply | None:
+        """The reply to a request that is there as a whole, if it needs no waiting; else None, and nothing is done."""
+        began = time.perf_counter()
+        scope = {"headers": headers, "query_string": b"", "path": self._exposed.path}
+        replying = self._replied(Call(scope, _never, self._plane, self._limits, path, self._bodies, whole=body))
+        try:
+            replying.send(None)
+        except StopIteration as done:
+            reply: Reply = done.value
+        except NotAtOnce:
+            return None
+        else:
+            replying.close()
+            logger.error("a handler waited where it must not", extra={"path": self._exposed.path})
+            reply = Reply(FAILED, 500)
+        self._metrics.answered(self._exposed.protocol, reply.status, time.perf_counter() - began)
+        return reply
+
+    async def _replied(self, call: Call) -> Reply:
+        self._metrics.answering += 1
+        try:
+            return await self._exposed.handle(call)
+        except RequestRefused as e:
+            # Of a body that was not read to its end the rest may follow: the connection is of no use any more.
+            closes = ((b"connection", b"close"),) if isinstance(e, Busy) or e.status in (408, 413, 415) else ()
+            return Reply(self._exposed.told(e), e.status, headers=closes)
+        except NotAtOnce:
+            raise
+        except Exception:
+            logger.exception("request failed", extra={"path": call.scope["path"]})
+            return Reply(FAILED, 500)
+        finally:
+            self._metrics.answering -= 1
+            if call.held:
+                self._bodies.give(call.held)
 
 
 class App:
@@ -102,6 +129,8 @@ class App:
         self.starlette = Starlette(routes=routes, exception_handlers=refusals, lifespan=lifespan)
         self._routes = list(zip(routes, endpoints, strict=True))
         self._seen: dict[tuple[str, str], tuple[Endpoint, Mapping[str, str]]] = {}
+        self.at_once: dict[bytes, AtOnce] = {}
+        """Paths that were seen before and whose handlers don't wait, with what answers there; see `at_once`."""
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Answer."""
@@ -119,8 +148,15 @@ class App:
                 found = (endpoint, child["path_params"])
                 if len(self._seen) < PATHS_KEPT and len(scope["path"]) <= LONGEST_KEPT:
                     self._seen[scope["method"], scope["path"]] = found
+                    if endpoint.is_at_once and scope["method"] == "POST" and scope["path"].isascii():
+                        self.at_once[scope["path"].encode()] = partial(endpoint.answer_at_once, child["path_params"])
                 return found
         return None
+
+
+async def _never() -> Any:
+    """What is received behind a body that is there."""
+    raise AssertionError("nothing is to be received")
 
 
 async def _live(_: Call) -> Reply:

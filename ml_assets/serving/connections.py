@@ -19,18 +19,21 @@ class PatientProtocol(HttpToolsProtocol):
     """uvicorn's protocol with these limits."""
 
     request_seconds, head_bytes, unread_seconds = REQUEST_SECONDS, HEAD_BYTES, UNREAD_SECONDS
-    _timer: asyncio.TimerHandle | None = None
+    _clock: asyncio.TimerHandle | None = None
     _unread: asyncio.TimerHandle | None = None
+    _whole_by: float | None = None
+    _idle_until: float | None = None
     _in_head, _head_size = True, 0
 
     def connection_made(self, transport: Any) -> None:
         """Give the first request its time."""
         super().connection_made(transport)
-        self._wait()
+        self._whole_by = self.loop.time() + self.request_seconds
+        self._look()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop the clocks."""
-        for timer in (self._timer, self._unread):
+        for timer in (self._clock, self._unread):
             if timer is not None:
                 timer.cancel()
         super().connection_lost(exc)
@@ -46,19 +49,30 @@ class PatientProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Give a further request its time."""
         super().on_message_begin()
-        self._in_head, self._head_size = True, 0
-        self._wait()
+        self._in_head, self._head_size, self._idle_until = True, 0, None
+        self._whole_by = self.loop.time() + self.request_seconds
 
     def on_headers_complete(self) -> None:
         """The head is there."""
-        self._in_head = False
+        self.head_is_whole()
         super().on_headers_complete()
+
+    def head_is_whole(self) -> None:
+        """A request's head is there; what follows is not counted to its size."""
+        self._in_head = False
 
     def on_message_complete(self) -> None:
         """The request is there."""
-        if self._timer is not None:
-            self._timer.cancel()
+        self.is_whole()
         super().on_message_complete()
+
+    def is_whole(self) -> None:
+        """A request arrived in time."""
+        self._whole_by = None
+
+    def is_idle(self) -> None:
+        """The connection waits for a further request, for as long as uvicorn lets it."""
+        self._idle_until = self.loop.time() + self.timeout_keep_alive
 
     def pause_writing(self) -> None:
         """The client does not read: it is given some time to."""
@@ -82,10 +96,17 @@ class PatientProtocol(HttpToolsProtocol):
         """Say what is no HTTP."""
         self._refuse(400, msg, "a request as RFC 9112 has it")
 
-    def _wait(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = self.loop.call_later(self.request_seconds, self._too_late)
+    def _look(self) -> None:
+        """Look whether a time is over; a timer for each request would cost more than these looks."""
+        now = self.loop.time()
+        if self._whole_by is not None and now >= self._whole_by:
+            self._whole_by = None
+            self._too_late()
+        elif self._idle_until is not None and now >= self._idle_until:
+            self._idle_until = None
+            self.timeout_keep_alive_handler()
+        due = min(self._whole_by or now + self.request_seconds, self._idle_until or now + self.request_seconds)
+        self._clock = self.loop.call_at(min(due, now + self.request_seconds), self._look)
 
     def _too_late(self) -> None:
         if self.transport.is_closing():

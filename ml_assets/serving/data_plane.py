@@ -198,7 +198,7 @@ class DataPlane:
         """
         request_id = request_id or new_id()
         picture = self.picture(pipeline)
-        if len(columns) > len(picture.known) or not picture.known.issuperset(columns):
+        if not picture.knows(columns):
             raise _unknown(columns, picture)
         drawn_by = unit or request_id
         if version is not None:

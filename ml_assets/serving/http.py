@@ -94,6 +94,10 @@ def answered(answer: "Answer", body: bytes, content_type: bytes = JSON) -> Reply
     return Reply(body, 200, content_type, headers)
 
 
+class NotAtOnce(Exception):
+    """A request takes too long to be answered at once: it is to be asked again as a task of its own."""
+
+
 class Call:
     """One HTTP request, as a protocol's handler sees it.
 
@@ -103,27 +107,28 @@ class Call:
         limits: what it may take.
         path: the values of the path's parameters.
         bodies: what all requests hold.
+        whole: its body, where that is there and nothing may be waited for, see `at_once`; None: it is received.
 
     Attributes:
         held: bytes of its body that are counted there; whoever made the call gives them back.
     """
 
-    __slots__ = ("_bodies", "_receive", "held", "limits", "path", "plane", "scope")
+    __slots__ = ("_bodies", "_headers", "_receive", "_whole", "held", "limits", "path", "plane", "scope")
 
     def __init__(
         self, scope: Mapping[str, Any], receive: Callable[[], Awaitable[Any]], plane: "DataPlane", limits: Limits,
-        path: Mapping[str, str], bodies: Bodies,
+        path: Mapping[str, str], bodies: Bodies, *, whole: bytes | None = None,
     ) -> None:  # fmt: skip
-        self._bodies, self.held = bodies, 0
+        self._bodies, self.held, self._whole = bodies, 0, whole
+        self._headers: dict[bytes, bytes] | None = None
         self.scope, self._receive, self.plane, self.limits, self.path = scope, receive, plane, limits, path
 
     def header(self, name: bytes) -> str | None:
-        """A header's value; `name` in lower case."""
-        for key, value in self.scope["headers"]:
-            if key == name:
-                told: str = value.decode("latin-1")
-                return told
-        return None
+        """A header's value, the first of several; `name` in lower case."""
+        if self._headers is None:
+            self._headers = dict(reversed(self.scope["headers"]))
+        value = self._headers.get(name)
+        return None if value is None else value.decode("latin-1")
 
     async def body(self) -> bytes:
         """The whole body.
@@ -135,14 +140,14 @@ class Call:
             InputRefused: it is compressed.
         """
         limits, declared = self.limits, self.header(b"content-length")
-        if self.header(b"content-encoding") not in (None, "identity"):
+        if (encoding := self.header(b"content-encoding")) not in (None, "identity"):
             raise InputRefused(
-                "body", found=f"content-encoding {self.header(b'content-encoding')!r}", expected="none",
+                "body", found=f"content-encoding {encoding!r}", expected="none",
                 cure="send the body as it is, not compressed",
             )  # fmt: skip
         if declared is not None and declared.isdigit() and int(declared) > limits.body_bytes:
             raise _too_large(f"{int(declared):,} bytes", limits)
-        message = await self._received()
+        message = await self._received() if self._whole is None else {"body": self._whole}
         body: bytes = message.get("body", b"")
         if not message.get("more_body"):
             if len(body) > limits.body_bytes:
@@ -196,12 +201,23 @@ class Call:
                 cure="correct the body; a missing value is null",
             ) from e  # fmt: skip
 
+    def require_time(self) -> None:
+        """Raise a NotAtOnce where nothing may be waited for; to be called before anything is done."""
+        if self._whole is not None:
+            raise NotAtOnce
+
     async def infer(
         self, pipeline: str, columns: Columns, rows: int, *, version: str | None = None, unit: str | None = None,
         request_id: str | None = None, features_at: float | None = None, keys: "Keys | None" = None,
         events_us: Sequence[int | None] | None = None,
     ) -> "Answer":  # fmt: skip
-        """The answer of the data plane; see `infer`."""
+        """The answer of the data plane; see `infer`.
+
+        Raises:
+            NotAtOnce: the rows are scored in a thread, and nothing may be waited for.
+        """
+        if rows > self.limits.rows_at_once:
+            self.require_time()
         return await infer(
             self.plane, self.limits, self.scope["headers"], pipeline, columns, rows,
             version=version, unit=unit, request_id=request_id, features_at=features_at, keys=keys,
@@ -271,6 +287,7 @@ class Exposed(NamedTuple):
         handle: what answers.
         protocol: its name in metrics.
         told: how a refusal is told, where a protocol has a form of its own.
+        at_once: whether the handler waits for nothing but its body and `Call.infer`.
     """
 
     method: str
@@ -278,6 +295,7 @@ class Exposed(NamedTuple):
     handle: Handle
     protocol: str
     told: Refusal = refusal
+    at_once: bool = False
 
 
 _ANY: msgspec.json.Decoder[Any] = msgspec.json.Decoder()

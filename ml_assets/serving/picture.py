@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ml_assets.core.errors import MLAssetsError
-from ml_assets.core.models.row_values import Columns
+from ml_assets.core.models.row_values import Columns, row_in_order
 from ml_assets.core.routing import Routing
 
 if TYPE_CHECKING:
@@ -87,6 +87,12 @@ class Picture:
         known = frozenset(s.name for m in self.models.values() for s in m.specs)
         object.__setattr__(self, "known", known)
         object.__setattr__(self, "shadows", tuple(self.models[s] for s in self.routing.shadows))
+
+    def knows(self, columns: Columns) -> bool:
+        """Whether all columns are features of one of its models."""
+        return row_in_order(columns, self.champion.names) is not None or (
+            len(columns) <= len(self.known) and self.known.issuperset(columns)
+        )
 
     @property
     def champion(self) -> ServedModel:

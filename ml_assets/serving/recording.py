@@ -6,7 +6,7 @@ What an entry is, is in `core.prediction_log`; who writes it, in `prediction_log
 from collections.abc import Mapping
 from typing import Any
 
-from ml_assets.core.models.row_values import Columns
+from ml_assets.core.models.row_values import Columns, row_in_order
 from ml_assets.core.prediction_log import ANSWERED, FAILED, Entry
 from ml_assets.serving.data_plane import Hook, Served
 from ml_assets.serving.metrics import Metrics
@@ -20,9 +20,10 @@ def recording(logs: Mapping[str, PredictionLog]) -> Hook:
         append, names = logs[served.pipeline].append, served.model.names
         columns, predictions = served.columns, served.predictions
         role, error = (ANSWERED, None) if predictions is not None else (FAILED, served.error)
+        whole = row_in_order(columns, names)
         for row in range(served.rows):
             try:
-                values = tuple([columns[name][row] for name in names])
+                values = tuple([columns[name][row] for name in names] if whole is None else whole)
             except (KeyError, IndexError):
                 values = tuple(_given(columns, name, row) for name in names)
             append(

@@ -25,8 +25,8 @@ from typing import Any
 import uvicorn
 
 from ml_assets.core.errors import ConfigError
+from ml_assets.serving.at_once import AtOnceProtocol
 from ml_assets.serving.building import Built, Options, build
-from ml_assets.serving.connections import PatientProtocol
 from ml_assets.serving.logs import log_to_stderr
 from ml_assets.serving.supervisor import Supervisor, end_with_parent
 
@@ -96,7 +96,7 @@ class DrainingServer(uvicorn.Server):
             await asyncio.sleep(0.05)
         queue.setblocking(False)
         make = partial(
-            PatientProtocol, config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+            AtOnceProtocol, config=self.config, server_state=self.server_state, app_state=self.lifespan.state
         )
         while True:
             try:
@@ -149,7 +149,7 @@ def run_worker(options: Options, listening: socket.socket, ending: Any, number: 
     sys.setswitchinterval(SWITCH_SECONDS)
     built = build(options)
     config = uvicorn.Config(
-        built.app, http=PatientProtocol, loop="uvloop", lifespan="on", ws="none", log_config=None, access_log=False,
+        built.app, http=AtOnceProtocol, loop="uvloop", lifespan="on", ws="none", log_config=None, access_log=False,
         proxy_headers=False, server_header=False, date_header=False, timeout_keep_alive=IDLE_SECONDS,
         timeout_graceful_shutdown=LAST_ANSWERS_SECONDS, limit_concurrency=MOST_CONNECTIONS, backlog=BACKLOG,
     )  # fmt: skip

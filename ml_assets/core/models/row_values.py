@@ -4,7 +4,7 @@ The same numbers as `core.encoding` makes of a frame, without the frame: a categ
 that is not in it NaN, like a missing value.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import isinf
 from typing import Any
 
@@ -19,6 +19,40 @@ SHOWN = 20
 """Faults that are told; of more, their number is."""
 _LONGEST = 60
 _NUMBERS = frozenset({float, int})
+
+
+class OneRow(Mapping[str, Sequence[Any]]):
+    """Columns of one value each, of which nobody makes columns where a model takes the row as it is.
+
+    Args:
+        names: of the columns, each once.
+        row: a value for each.
+    """
+
+    __slots__ = ("_columns", "names", "row")
+
+    def __init__(self, names: tuple[str, ...], row: Sequence[Any]) -> None:
+        self.names, self.row = names, row
+        self._columns: dict[str, tuple[Any]] | None = None
+
+    def __getitem__(self, name: str) -> tuple[Any]:
+        """A column."""
+        if self._columns is None:
+            self._columns = {n: (value,) for n, value in zip(self.names, self.row, strict=True)}
+        return self._columns[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """The names."""
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        """How many columns there are."""
+        return len(self.names)
+
+
+def row_in_order(columns: Columns, names: tuple[str, ...]) -> Sequence[Any] | None:
+    """The values of the one row, if the columns are one row of exactly these names in this order; else None."""
+    return columns.row if type(columns) is OneRow and columns.names == names else None
 
 
 class Coding:
@@ -46,7 +80,8 @@ class Coding:
             InputRefused: see `require_columns`.
         """
         try:
-            values = [columns[name][at] for name in self._names]
+            given = row_in_order(columns, self._names)
+            values = [columns[name][at] for name in self._names] if given is None else list(given)
             for i, code in self._categories:
                 values[i] = code(values[i])
             # Most rows are numbers through and through; a look at all of them at once tells.

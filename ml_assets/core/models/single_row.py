@@ -19,7 +19,7 @@ from ml_assets.core.models.ensemble import EnsembleModel
 from ml_assets.core.models.fitted import FittedModel
 from ml_assets.core.models.leaf_tables import LeafTables, are_tabled
 from ml_assets.core.models.lightgbm_library import RowScorer
-from ml_assets.core.models.row_values import Coding, Columns, require_columns
+from ml_assets.core.models.row_values import Coding, Columns, require_columns, row_in_order
 from ml_assets.core.models.segmented import SegmentedModel
 from ml_assets.core.models.trees_model import TreesModel
 from ml_assets.core.models.trees_text import read_trees
@@ -40,7 +40,9 @@ class Scorer(ABC):
 
     def __init__(self, bundle: Bundle, specs: Sequence[FeatureSpec]) -> None:
         self.bundle, self.specs = bundle, tuple(specs)
-        self._known = frozenset(s.name for s in specs)
+        self.names = tuple(s.name for s in specs)
+        """Of the features, in their order."""
+        self._known = frozenset(self.names)
 
     def scores(self, columns: Columns, rows: int) -> Predictions:
         """Scores of each row: a float, or a float per class.
@@ -54,7 +56,9 @@ class Scorer(ABC):
             InputRefused: a feature is missing or not as long as the others, or a value is not what it must be; lists
                 every such column.
         """
-        if set(map(len, columns.values())) != {rows} or not columns.keys() >= self._known:
+        if row_in_order(columns, self.names) is None and (
+            set(map(len, columns.values())) != {rows} or not columns.keys() >= self._known
+        ):
             require_columns(self.specs, columns, rows)
         return self._scores(columns, rows) if rows else []
 

@@ -91,4 +91,4 @@ def described(plane: DataPlane) -> Described:
     return Described({"/score": {"post": score}, "/": {"get": probe}}, {})
 
 
-EXPOSED = (Exposed("POST", "/score", score, PROTOCOL), Exposed("GET", "/", alive, PROTOCOL))
+EXPOSED = (Exposed("POST", "/score", score, PROTOCOL, at_once=True), Exposed("GET", "/", alive, PROTOCOL))

@@ -162,7 +162,7 @@ def _text(body: bytes) -> str:
 
 
 EXPOSED = (
-    Exposed("POST", "/invocations", invocations, PROTOCOL, told),
+    Exposed("POST", "/invocations", invocations, PROTOCOL, told, at_once=True),
     Exposed("GET", "/ping", ping, PROTOCOL, told),
     Exposed("GET", "/health", ping, PROTOCOL, told),
     Exposed("GET", "/version", mlflow_version, PROTOCOL, told),

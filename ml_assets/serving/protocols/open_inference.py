@@ -119,7 +119,7 @@ _MODEL = "/v2/models/{model}"
 _VERSION = _MODEL + "/versions/{version}"
 
 EXPOSED = (
-    *(Exposed("POST", f"{path}/infer", infer, PROTOCOL, told) for path in (_MODEL, _VERSION)),
+    *(Exposed("POST", f"{path}/infer", infer, PROTOCOL, told, at_once=True) for path in (_MODEL, _VERSION)),
     *(Exposed("GET", path, model, PROTOCOL, told) for path in (_MODEL, _VERSION)),
     *(Exposed("GET", f"{path}/ready", model_ready, PROTOCOL, told) for path in (_MODEL, _VERSION)),
     *(Exposed("GET", path, server, PROTOCOL, told) for path in ("/v2", "/v2/")),

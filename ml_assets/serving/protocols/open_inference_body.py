@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from ml_assets.core.models.row_values import Columns
 from ml_assets.serving.data_plane import Answer
 from ml_assets.serving.protocols.malformed import decode, malformed
 from ml_assets.serving.protocols.tensors import (
@@ -118,9 +119,7 @@ def _length(text: str, most: int) -> int:
     return length
 
 
-def columns(
-    request: InferRequest, binary: memoryview, features: Callable[[], Sequence[str]]
-) -> tuple[dict[str, Sequence[Any]], int]:
+def columns(request: InferRequest, binary: memoryview, features: Callable[[], Sequence[str]]) -> tuple[Columns, int]:
     """The inputs as columns by feature, and how many rows they have; see `tensors.columns_of`."""
     one_row = None if binary else _of_one_row(request.inputs)
     return (one_row, 1) if one_row else columns_of(_parts(request.inputs, binary), features)

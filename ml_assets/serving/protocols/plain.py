@@ -106,7 +106,7 @@ class Plain:
     @property
     def exposed(self) -> tuple[Exposed, ...]:
         """Its paths."""
-        return (Exposed("POST", "/predict/{pipeline}", self.predict, PROTOCOL, told),)
+        return (Exposed("POST", "/predict/{pipeline}", self.predict, PROTOCOL, told, at_once=True),)
 
     async def predict(self, call: Call) -> Reply:
         """`POST /predict/{pipeline}`: the prediction of an object, or of each of a list of objects."""
@@ -120,6 +120,7 @@ class Plain:
         if len(records) <= call.limits.rows_at_once:
             found = fields.online.read(records, snapshot)
         else:
+            call.require_time()
             found = await asyncio.to_thread(fields.online.read, records, snapshot)
         if isinstance(found, Refused):
             raise _refused(found, pipeline, fields.online)

@@ -13,11 +13,12 @@ from typing import Any
 import msgspec
 
 from ml_assets.core.encoding import FeatureSpec
+from ml_assets.core.models.row_values import Columns, OneRow
 from ml_assets.serving.protocols.malformed import malformed, shown
 
 Value = bool | int | float | str | None
 Row = list[Value] | dict[str, Value]
-Table = tuple[Mapping[str, Sequence[Any]], int]
+Table = tuple[Columns, int]
 """Columns by name, and how many rows they have."""
 
 MISSING = frozenset({"", "nan", "NaN", "NA", "N/A", "n/a", "<NA>", "null", "NULL", "None", "#N/A"})
@@ -46,7 +47,11 @@ def positional(rows: Sequence[Sequence[Any]], names: Sequence[str]) -> Table:
     for number, row in enumerate(rows):
         if len(row) != width:
             raise malformed(f"row {number}", f"{len(row)} values", f"{width}: {shown(names)}")
-    columns = dict(zip(names, zip(*rows, strict=True) if rows else [()] * width, strict=True))
+    columns: Columns
+    if len(rows) == 1 and len(set(names)) == width:
+        columns = OneRow(tuple(names), rows[0])
+    else:
+        columns = dict(zip(names, zip(*rows, strict=True) if rows else [()] * width, strict=True))
     if len(columns) != width:
         twice = [name for name, times in Counter(names).items() if times > 1]
         raise malformed("columns", f"more than once {shown(twice)}", "each feature once")

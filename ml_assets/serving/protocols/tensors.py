@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from math import prod
 from typing import Any
 
+from ml_assets.core.models.row_values import Columns, OneRow
 from ml_assets.serving.protocols.malformed import malformed, shown
 
 PREDICTION = "prediction"
@@ -76,7 +77,7 @@ def from_raw(name: str, datatype: str, shape: Sequence[int], raw: bytes | memory
     return struct.unpack(f"<{count}{letter}", raw)
 
 
-def columns_of(parts: Iterable[Part], features: Callable[[], Sequence[str]]) -> tuple[dict[str, Sequence[Any]], int]:
+def columns_of(parts: Iterable[Part], features: Callable[[], Sequence[str]]) -> tuple[Columns, int]:
     """Columns of values by feature, and how many rows they have.
 
     Args:
@@ -106,11 +107,13 @@ def columns_of(parts: Iterable[Part], features: Callable[[], Sequence[str]]) -> 
     return columns, rows
 
 
-def _matrix(part: Part, names: Sequence[str]) -> tuple[dict[str, Sequence[Any]], int]:
+def _matrix(part: Part, names: Sequence[str]) -> tuple[Columns, int]:
     name, (rows, width), values = part
     if width != len(names):
         found = f"{width} columns"
         raise malformed(_tensor(name), found, f"{len(names)}, the features in the model's order: {', '.join(names)}")
+    if rows == 1:
+        return OneRow(tuple(names), values), 1
     return {feature: values[i::width] for i, feature in enumerate(names)}, rows
 
 

@@ -73,7 +73,12 @@ def exposed(environment: Mapping[str, str]) -> tuple[Exposed, ...]:
             cure="set the container's predict and health routes as Vertex AI's documentation says",
         )  # fmt: skip
     handlers = {"AIP_PREDICT_ROUTE": ("POST", predict), "AIP_HEALTH_ROUTE": ("GET", health)}
-    return tuple(Exposed(handlers[name][0], path, handlers[name][1], PROTOCOL) for name, path in found.items() if path)
+    return tuple(
+        Exposed(method, path, handle, PROTOCOL, at_once=handle is predict)
+        for name, path in found.items()
+        if path
+        for method, handle in (handlers[name],)
+    )
 
 
 def port(environment: Mapping[str, str]) -> int | None:

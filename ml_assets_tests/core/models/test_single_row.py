@@ -17,6 +17,7 @@ from ml_assets.core.models.ensemble import EnsembleModel
 from ml_assets.core.models.leaf_tables import LeafTables
 from ml_assets.core.models.lightgbm_library import RowScorer, Trees
 from ml_assets.core.models.part import Part
+from ml_assets.core.models.row_values import OneRow
 from ml_assets.core.models.single_row import (
     MATRIX_FROM_ROWS,
     EnsembleScorer,
@@ -69,6 +70,11 @@ def check(bundle: Bundle, frame: pl.DataFrame, *, rows: int | None = None) -> No
     few = range(frame.height) if rows is None else [*range(rows), *range(frame.height - 5, frame.height)]
     alone = [scorer.scores({n: [v[at]] for n, v in columns.items()}, 1)[0] for at in few]
     assert same(alone, [expected[at] for at in few])
+    names = scorer.names
+    in_order = [scorer.scores(OneRow(names, [columns[n][at] for n in names]), 1)[0] for at in few]
+    assert same(in_order, alone)
+    turned = names[::-1]
+    assert same([scorer.scores(OneRow(turned, [columns[n][at] for n in turned]), 1)[0] for at in few], alone)
     assert len(set(map(str, alone))) > 4
 
 
@@ -189,6 +195,22 @@ def test_all_faults_are_told_at_once(trees, minutes):
     with pytest.raises(InputRefused, match="and 22 more such faults") as e:
         scorer_of(trees).scores(columns, 500)
     assert len(str(e.value)) < 5000
+
+
+def test_one_row_is_columns_of_one_value(trees):
+    row = OneRow(("zone", "miles"), ["z1", 2.0])
+    assert dict(row) == {"zone": ("z1",), "miles": (2.0,)}
+    assert (len(row), list(row), "hour" in row) == (2, ["zone", "miles"], False)
+    with pytest.raises(InputRefused, match="column vendor is missing"):
+        scorer_of(trees).scores(row, 1)
+
+
+@pytest.mark.parametrize("column", WRONG)
+def test_a_wrong_value_of_a_row_in_order_is_refused_by_its_name(trees, minutes, column):
+    values = {**{n: v[0] for n, v in columns_of(minutes.frame()[:1]).items()}, column: WRONG[column][0]}
+    names = scorer_of(trees).names
+    with pytest.raises(InputRefused, match=f"column {column}, row 0"):
+        scorer_of(trees).scores(OneRow(names, [values[n] for n in names]), 1)
 
 
 @pytest.mark.parametrize("length", [0, 2])

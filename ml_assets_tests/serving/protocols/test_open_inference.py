@@ -21,7 +21,7 @@ LENGTH = "Inference-Header-Content-Length"
 @pytest.fixture
 def ask(plane, asgi):
     """Ask with JSON; the answer has `json`."""
-    client = asgi(App(plane, open_inference.EXPOSED))
+    client = asgi(App(plane, open_inference.EXPOSED), both_ways=plane)
 
     def ask(method, path, content=None, headers=(), behind=b""):
         body = b"" if content is None else json.dumps(content).encode()

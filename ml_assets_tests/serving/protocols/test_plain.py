@@ -88,7 +88,8 @@ def plane(told):
 
 @pytest.fixture
 def app(plane, fields, history, asgi):
-    return asgi(App(plane, exposed({}, Plain({"rides": fields}, {"rides": history})), limits=Limits(rows_at_once=4)))
+    app = App(plane, exposed({}, Plain({"rides": fields}, {"rides": history})), limits=Limits(rows_at_once=4))
+    return asgi(app, both_ways=plane)
 
 
 @pytest.fixture

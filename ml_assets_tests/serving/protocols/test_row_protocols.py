@@ -34,17 +34,33 @@ def two(plane):
 
 @pytest.fixture
 def ask(two, asgi):
-    client = asgi(App(two, (*mlflow_scoring.EXPOSED, *azure.EXPOSED, *vertex.exposed(AIP))))
+    client = asgi(App(two, (*mlflow_scoring.EXPOSED, *azure.EXPOSED, *vertex.exposed(AIP))), both_ways=two)
 
     def ask(path, content, headers=(), media="application/json"):
         body = content if isinstance(content, bytes) else json.dumps(content).encode()
         return client("POST", path, body, [*headers, *([("Content-Type", media)] if media else [])])
 
-    ask.get = lambda path: client("GET", path)
+    ask.get, ask.client = lambda path: client("GET", path), client
     return ask
 
 
 RIDES = [("X-Pipeline", "rides")]
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("/invocations", {"inputs": LISTS}),
+        ("/score", {"input_data": LISTS}),
+        (AIP["AIP_PREDICT_ROUTE"], {"instances": LISTS}),
+    ],
+)
+def test_few_rows_are_answered_at_once_and_many_are_not(ask, path, said):
+    [(form, rows)] = said.items()
+    assert ask(path, said, RIDES).status == 200
+    assert ask.client.asked_at_once == 1
+    assert ask(path, {form: rows * 50}, RIDES).status == 200
+    assert ask.client.asked_at_once == 1
 
 
 @pytest.mark.parametrize(
