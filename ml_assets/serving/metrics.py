@@ -43,7 +43,9 @@ AMOUNTS = (
 SHARES = tuple(i / 20 for i in range(21))
 """Upper bounds of predicted probabilities; of several classes the largest counts."""
 MOST_NOTED = 4096
-"""Noted ones that are counted at once, should nobody refresh: in 10 ms."""
+"""Noted ones that are counted where requests are answered, should nobody refresh: in 10 ms."""
+PIECE, PAUSE_SECONDS = 250, 0.002
+"""Noted ones that a refresh counts at once, in half a millisecond, and the pause in which requests go on."""
 
 
 class Noted(NamedTuple):
@@ -179,11 +181,12 @@ class Metrics:
         if len(self._noted_scores) >= MOST_NOTED:
             self.count()
 
-    def count(self) -> None:
-        """Count what was noted until now; from any thread."""
+    def count(self, at_once: int = 2 * MOST_NOTED) -> bool:
+        """Count what was noted until now, or so many of it; whether more is left. From any thread."""
         with self._counting:
-            self._count_answers(_taken(self._noted_answers))
-            self._count_scores(_taken(self._noted_scores))
+            self._count_answers(_taken(self._noted_answers, at_once))
+            self._count_scores(_taken(self._noted_scores, at_once))
+        return bool(self._noted_answers or self._noted_scores)
 
     def _count_answers(self, answers: Sequence[tuple[str, int, float]]) -> None:
         for (protocol, status), times in Counted((a[0], a[1]) for a in answers).items():
@@ -236,7 +239,8 @@ class Metrics:
 
     def refresh(self) -> None:
         """Bring gauges up to date, and count what was noted."""
-        self.count()
+        while self.count(PIECE):
+            time.sleep(PAUSE_SECONDS)
         self.in_flight.set(self.answering)
         if self._read_at is not None:
             self.ledger_age.set(max(0.0, self._clock() - self._read_at))
@@ -266,6 +270,6 @@ def observe_all(histogram: Histogram, values: Sequence[float]) -> None:
     histogram._sum.inc(float(sum(values)))
 
 
-def _taken(noted: "deque[Any]") -> list[Any]:
+def _taken(noted: "deque[Any]", at_most: int) -> list[Any]:
     """What stands there now; others may go on adding."""
-    return [noted.popleft() for _ in range(len(noted))]
+    return [noted.popleft() for _ in range(min(len(noted), at_most))]

@@ -8,6 +8,7 @@ How it is put together is in `building`.
 
 import asyncio
 import ctypes
+import gc
 import multiprocessing
 import os
 import signal
@@ -148,6 +149,7 @@ def run_worker(options: Options, listening: socket.socket, ending: Any, number: 
     end_with_parent()
     sys.setswitchinterval(SWITCH_SECONDS)
     built = build(options)
+    built.watcher.placed = leave_to_stay
     config = uvicorn.Config(
         built.app, http=AtOnceProtocol, loop="uvloop", lifespan="on", ws="none", log_config=None, access_log=False,
         proxy_headers=False, server_header=False, date_header=False, timeout_keep_alive=IDLE_SECONDS,
@@ -155,6 +157,12 @@ def run_worker(options: Options, listening: socket.socket, ending: Any, number: 
     )  # fmt: skip
     is_last = (lambda: True) if ending is None else ending.is_set
     DrainingServer(config, built, options.drain_seconds, is_last).run(sockets=[listening])
+
+
+def leave_to_stay() -> None:
+    """Take all that lives now out of the garbage collector's sight: looking through it stops requests for 50 ms."""
+    gc.collect()
+    gc.freeze()
 
 
 def refuse_new_connections(listening: socket.socket) -> None:

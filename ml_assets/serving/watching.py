@@ -82,6 +82,8 @@ class Watcher:
         self._loads = ThreadPoolExecutor(LOADS_AT_ONCE, thread_name_prefix="loading")
         self._ending = threading.Event()
         self._thread: threading.Thread | None = None
+        self.placed: Callable[[], None] | None = None
+        """Called when models were put in place."""
 
     def start(self, every_seconds: float = EVERY_SECONDS) -> None:
         """Look again and again, from now on."""
@@ -180,6 +182,8 @@ class Watcher:
                 "models are in place",
                 extra={"pipeline": pipeline, "sequence": sequence, "models": versions, "standby": list(kept.standby)},
             )
+            if self.placed is not None:
+                self.placed()
         followed.sequence, followed.head, followed.routing, followed.models = sequence, head, kept, models
         if refused:
             for error in refused.values():

@@ -1,13 +1,14 @@
 """What is noted of requests is counted as prometheus_client itself would count it, one by one."""
 
 import threading
+import time
 from types import SimpleNamespace
 
 import pytest
 from prometheus_client import CollectorRegistry, Histogram
 
 from ml_assets.serving.data_plane import Served
-from ml_assets.serving.metrics import AMOUNTS, MOST_NOTED, SECONDS, Metrics, observe_all
+from ml_assets.serving.metrics import AMOUNTS, MOST_NOTED, PAUSE_SECONDS, PIECE, SECONDS, Metrics, observe_all
 
 
 def served(prediction=20.0, *, task="regression", variant="champion", latency_us=300, age=None, error=None) -> Served:
@@ -95,6 +96,19 @@ def test_what_nobody_asks_for_does_not_grow():
 
     assert len(metrics._noted_answers) < MOST_NOTED
     assert sample(metrics, "ml_assets_requests_total", protocol="vertex", status="200") == 2 * MOST_NOTED
+
+
+def test_a_refresh_counts_all_that_was_noted_and_lets_requests_through_meanwhile(monkeypatch):
+    metrics, pauses = Metrics(), []
+    monkeypatch.setattr(time, "sleep", pauses.append)
+    for _ in range(PIECE + 1):
+        metrics.served(served())
+    metrics.answered("vertex", 200, 0.1)
+    metrics.refresh()
+
+    assert sample(metrics, "ml_assets_predictions_total", pipeline="rides", variant="champion") == PIECE + 1
+    assert sample(metrics, "ml_assets_requests_total", protocol="vertex", status="200") == 1
+    assert pauses == [PAUSE_SECONDS]
 
 
 def test_nothing_is_lost_or_counted_twice_by_several_threads():

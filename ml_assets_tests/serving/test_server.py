@@ -1,5 +1,6 @@
 """A server as people run it: it follows the ledger, outlives faults, and ends without losing a request."""
 
+import gc
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ import pytest
 
 from ml_assets.resources.model_folder import ModelFolder
 from ml_assets.serving.loading import Loader
+from ml_assets.serving.server import leave_to_stay
 from ml_assets_tests.serving.running import PIPELINE, REPOSITORY, Clients, Released, Server, serving, until
 
 pytestmark = pytest.mark.slow
@@ -208,6 +210,17 @@ def test_it_starts_light(released):
     used = server.lines()[-1]
     assert used["mb"] < 200
     assert used["cpu"] < 10  # on a busy machine; alone it is a third of that
+
+
+def test_what_stays_is_out_of_the_garbage_collectors_sight():
+    stays = [[] for _ in range(10)]
+    try:
+        leave_to_stay()
+        seen = {id(one) for one in gc.get_objects()}
+    finally:
+        gc.unfreeze()
+    assert not seen & {id(one) for one in stays}
+    assert {id(one) for one in gc.get_objects()} >= {id(one) for one in stays}
 
 
 def test_the_server_process_imports_nothing_heavy(released):

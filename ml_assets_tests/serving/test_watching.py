@@ -90,6 +90,21 @@ def test_from_nothing_to_a_champion_to_the_next_and_back(following):
     assert [following.metric(f'{shown}"{v}"') for v in (OLD, NEW)] == [1, 0]
 
 
+def test_who_asks_is_told_that_models_were_put_in_place_and_of_nothing_else(following):
+    seen = []
+    following.watcher.placed = lambda: seen.append(following.champion)
+    following.look()
+    assert seen == []
+    following.release(OLD)
+    following.look()
+    following.look()
+    assert seen == [OLD]
+    following.loads.failing[NEW] = True
+    following.release(NEW)
+    following.look()
+    assert seen == [OLD]
+
+
 def test_events_that_change_nothing_load_nothing(following):
     following.release(OLD)
     following.look()
