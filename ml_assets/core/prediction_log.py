@@ -54,7 +54,7 @@ class Entry(NamedTuple):
         bundle: SHA-256 of who answered; empty of a label.
         values: the features as used, in the bundle's order, before encoding; None of a label and of what failed sooner.
         prediction: a number, or one per class; the value itself of a label; None of what failed.
-        latency_us: microseconds from the request's arrival to its answer.
+        latency_us: microseconds it took to score; of a shadow, whose process gives way to requests, of CPU time.
         error: what went wrong.
         feature_age_s: how old the newest history was that the features saw, in seconds.
         key: values of the natural key, in the order of `serving.key`; None where the protocol does not bring it.

@@ -7,8 +7,9 @@ import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ml_assets.core.errors import ConfigError
 from ml_assets.resources.ledger_database import LedgerDatabase
@@ -21,7 +22,9 @@ from ml_assets.serving.http import Limits
 from ml_assets.serving.loading import Loader
 from ml_assets.serving.metrics import Metrics
 from ml_assets.serving.recording import recording, tell_of
-from ml_assets.serving.shadowing import Shadowing
+from ml_assets.serving.shadowing import Shadowing, Shadows
+from ml_assets.serving.shadows.child import Child
+from ml_assets.serving.shadows.messages import Plan
 from ml_assets.serving.watching import Watcher
 
 if TYPE_CHECKING:
@@ -108,14 +111,14 @@ def build(options: Options, hooks: Sequence[Hook] = ()) -> Built:
     told: list[Hook] = [metrics.served, *hooks]
     if logs:
         told.append(recording(logs))
-        tell_of(logs, metrics)
     plane = DataPlane(options.pipelines, told)
     loader = Loader(ModelFolder(options.models), options.local / "tried")
     ledger = LedgerDatabase(options.ledger, LEDGER_WAIT_SECONDS)
     watcher = Watcher(plane, ledger, loader, metrics)
     breaker = Breaker(plane, ledger, f"breaker of {socket.gethostname()}, process {os.getpid()}")
-    shadowing = Shadowing(logs)
+    shadowing = Shadowing(plane, logs, partial(_beside, options))
     plane.hooks += (breaker.served, shadowing.served)
+    tell_of(logs, metrics, shadowing.entries)
     metrics.on_refresh(breaker.tell)
     metrics.on_refresh(shadowing.tell)
     plain = plain_of(options)
@@ -179,6 +182,12 @@ def _logs(options: Options) -> dict[str, Any]:
     from ml_assets.serving.prediction_log import PredictionLog
 
     return {pipeline: PredictionLog(options.predictions, pipeline) for pipeline in options.pipelines}
+
+
+def _beside(options: Options, shadows: Shadows) -> Child:
+    # Nothing is scored beside where nothing is logged.
+    predictions = cast("str", options.predictions)
+    return Child(Plan(options.models, str(options.local), predictions, tuple(sorted(shadows)), options.as_json))
 
 
 async def _grpc(plane: DataPlane, options: Options, metrics: Metrics) -> Any:

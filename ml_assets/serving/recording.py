@@ -3,7 +3,7 @@
 What an entry is, is in `core.prediction_log`; who writes it, in `prediction_log`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ml_assets.core.models.row_values import Columns, row_in_order
@@ -42,13 +42,22 @@ def _given(columns: Columns, name: str, row: int) -> Any:
     return columns[name][row] if row < len(columns.get(name, ())) else None
 
 
-def tell_of(logs: Mapping[str, PredictionLog], metrics: Metrics) -> None:
-    """Show what waits for the log, and what became of its entries, at every refresh."""
+def tell_of(
+    logs: Mapping[str, PredictionLog], metrics: Metrics, beside: Callable[[str], Mapping[str, int]] = lambda _: {}
+) -> None:
+    """Show what waits for the log, and what became of its entries, at every refresh.
+
+    Args:
+        logs: pipeline -> its log.
+        metrics: where it is shown.
+        beside: a pipeline -> the same of entries that another process writes, by outcome, and `waiting`.
+    """
 
     def bring(metrics: Metrics) -> None:
         for pipeline, log in logs.items():
-            metrics.queue.labels("prediction_log", pipeline).set(log.waiting)
+            more = beside(pipeline)
+            metrics.queue.labels("prediction_log", pipeline).set(log.waiting + more.get("waiting", 0))
             for outcome, entries in vars(log.counters).items():
-                metrics.log_entries.labels(outcome, pipeline).set(entries)
+                metrics.log_entries.labels(outcome, pipeline).set(entries + more.get(outcome, 0))
 
     metrics.on_refresh(bring)

@@ -1,38 +1,38 @@
 """Scores beside: requests that one model has answered are scored by the other too, off the request's path.
 
-The data plane's hook only puts a request into a bounded queue; a thread scores what is there, and writes it to the
-prediction log as role `shadow`. Where requests come faster than both models can score them, the newest are dropped and
-counted: a shadow that is left out costs evidence, one that is waited for costs clients. Who is scored beside is in the
-routing, what follows from it in `core.rollout`.
+Not in this process: threads share an interpreter, and on one core a second model's scoring is what requests then wait
+for. The data plane's hook sends a request to a process that gives way to this one (`shadows.child`), which scores it
+and writes it to the prediction log as role `shadow` (`shadows.process`). There is one as long as a routing names
+shadows. Where requests come faster than it can score them, the newest are dropped and counted: a shadow that is left
+out costs evidence, one that is waited for costs clients. Who is scored beside is in the routing, what follows from it
+in `core.rollout`.
 """
 
 import logging
 import threading
 import time
-from collections import deque
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from math import isfinite
-from typing import TYPE_CHECKING
 
-from ml_assets.core.prediction_log import SHADOW, Entry
-from ml_assets.core.routing import CANDIDATE, CHAMPION
-from ml_assets.serving.data_plane import Served
+from ml_assets.core.errors import NotReady
+from ml_assets.serving.data_plane import DataPlane, Served
 from ml_assets.serving.metrics import Metrics
 from ml_assets.serving.picture import ServedModel
-from ml_assets.serving.prediction_log import PredictionLog
+from ml_assets.serving.shadows.child import Child
+from ml_assets.serving.shadows.messages import OTHER, message_of
 
-if TYPE_CHECKING:
-    from ml_assets.core.models.single_row import Predictions
-
-MOST_WAITING = 2_000
-"""Requests in the queue: some tenths of a second's work."""
-IDLE_SECONDS = 0.005
-"""How often an empty queue is looked at: waking a thread at each request would cost the request."""
+EVERY_SECONDS = 0.25
+END_SECONDS = 20.0
+"""How long what was sent may take at the end; it is a tenth of a second's work, on a core that nobody else wants."""
+LIVED_WELL_SECONDS = 30.0
+FIRST_PAUSE_SECONDS, LAST_PAUSE_SECONDS = 0.5, 60.0
 MOST_REMEMBERED = 1_000
-OTHER = {CHAMPION: CANDIDATE, CANDIDATE: CHAMPION}
 
 logger = logging.getLogger("ml_assets.serving")
+
+Shadows = frozenset[tuple[str, str]]
+"""Pipelines and SHA-256 of what scores beside."""
 
 
 @dataclass
@@ -42,7 +42,7 @@ class Counters:
     Args:
         scored: by the other model, too.
         failed: that one could not.
-        dropped: too many waited.
+        dropped: too many waited, or nobody was there to score them.
     """
 
     scored: int = 0
@@ -51,19 +51,22 @@ class Counters:
 
 
 class Shadowing:
-    """Scores requests once more, from a thread of its own.
+    """Has requests scored once more.
 
     Args:
-        logs: pipeline -> its prediction log; without one, nothing is kept and nothing is scored beside.
-        most_waiting: requests in the queue above which new ones are dropped.
+        plane: whose routings say by whom.
+        pipelines: those with a prediction log; of others nothing is kept, and so nothing scored beside.
+        begin: begins the process that does it.
     """
 
-    def __init__(self, logs: Mapping[str, PredictionLog], most_waiting: int = MOST_WAITING) -> None:
-        self.counters = Counters()
-        self._logs, self._most = logs, most_waiting
-        self._queue: deque[tuple[Served, tuple[ServedModel, ...]]] = deque()
+    def __init__(self, plane: DataPlane, pipelines: Collection[str], begin: Callable[[Shadows], Child]) -> None:
+        self._plane, self._pipelines, self._begin = plane, tuple(pipelines), begin
+        self._child: Child | None = None
+        self._leaving: list[Child] = []
+        self._over, self._log = Counters(), {pipeline: Counter[str]() for pipeline in self._pipelines}
         self._failed: dict[str, None] = {}
-        self._closing = threading.Event()
+        self._failures, self._begin_at = 0, 0.0
+        self._counting, self._closing = threading.Lock(), threading.Event()
         self._thread: threading.Thread | None = None
 
     def served(self, served: Served) -> None:
@@ -76,82 +79,151 @@ class Shadowing:
         # Whoever failed to answer this request has been told of: he is not asked a second time.
         if self._failed.pop(served.request_id, 0) is None:
             return
-        models = tuple(m for m in served.shadows if m.version != served.version)
-        if not models or served.pipeline not in self._logs:
+        if served.pipeline not in self._log:
             return
-        if len(self._queue) >= self._most or self._closing.is_set():
-            self.counters.dropped += 1
+        for model in served.shadows:
+            if model.version != served.version:
+                self._send(served, model)
+
+    def _send(self, served: Served, model: ServedModel) -> None:
+        child = self._child
+        if child is None or (served.pipeline, model.version) not in child.shadows:
+            self._count(dropped=1)
             return
-        self._queue.append((served, models))
+        try:
+            message = message_of(served, model)
+        except (TypeError, ValueError, OverflowError):
+            # What can't be sent could not be logged either, and is told of there.
+            self._count(failed=1)
+            return
+        if not child.send(served.pipeline, message):
+            self._count(dropped=1)
 
-    @property
-    def waiting(self) -> int:
-        """Requests in the queue."""
-        return len(self._queue)
-
-    def start(self) -> None:
-        """Score from now on."""
-        self._thread = threading.Thread(target=self._run, name="shadowing", daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Score what waits, then end; before the logs are closed."""
-        self._closing.set()
-        if self._thread is not None:
-            self._thread.join()
-        self.drain()
-
-    def drain(self) -> None:
-        """Score what waits."""
-        while self._queue:
-            served, models = self._queue.popleft()
-            for model in models:
-                self._score(served, model)
-            # Requests first: this thread gives way after each.
-            time.sleep(0)
-
-    def tell(self, metrics: Metrics) -> None:
-        """Show the queue and what became of requests, at every refresh."""
-        for pipeline in self._logs:
-            waiting = sum(served.pipeline == pipeline for served, _ in list(self._queue))
-            metrics.queue.labels("shadows", pipeline).set(waiting)
-        for outcome, requests in vars(self.counters).items():
-            metrics.shadows.labels(outcome).set(requests)
-
-    def _run(self) -> None:
-        while not self._closing.wait(IDLE_SECONDS):
-            try:
-                self.drain()
-            except Exception:
-                # Whatever it is: without its thread nothing would be scored beside any more, in silence.
-                logger.exception("scoring beside failed")
+    def _count(self, **more: int) -> None:
+        with self._counting:
+            for outcome, requests in more.items():
+                setattr(self._over, outcome, getattr(self._over, outcome) + requests)
 
     def _remember(self, request_id: str) -> None:
         self._failed[request_id] = None
         if len(self._failed) > MOST_REMEMBERED:
             self._failed.pop(next(iter(self._failed)), None)
 
-    def _score(self, served: Served, model: ServedModel) -> None:
-        predictions: Predictions | None = None
-        error: str | None = None
-        began = time.perf_counter_ns()
-        try:
-            predictions = model.predict(served.columns, served.rows)
-            if not all(isfinite(x) for p in predictions for x in (p if isinstance(p, list) else (p,))):
-                predictions, error = None, "NoFiniteScore: a prediction that is infinite or NaN"
-        except Exception as e:
-            # A candidate's failure is what a shadow is there to find; it is written down, and costs no client anything.
-            error = f"{type(e).__name__}: {e}"
-        took_us = (time.perf_counter_ns() - began) // 1000
-        self.counters.scored += predictions is not None
-        self.counters.failed += predictions is None
-        names, append = [s.name for s in model.specs], self._logs[served.pipeline].append
-        for row in range(served.rows):
-            values = tuple(served.columns[n][row] if n in served.columns else None for n in names)
-            append(
-                Entry(
-                    served.request_id, row, served.at_us, served.unit, OTHER[served.variant], SHADOW, model.version,
-                    values, None if predictions is None else predictions[row], took_us, error, served.feature_age_s,
-                    served.keys[row] if served.keys else None, served.events_us[row] if served.events_us else None,
-                )
-            )  # fmt: skip
+    @property
+    def counters(self) -> Counters:
+        """What became of requests, as far as that is known."""
+        with self._counting:
+            told = [t for child in self._children() for t in child.told.values()]
+            return Counters(
+                self._over.scored + sum(t.scored for t in told),
+                self._over.failed + sum(t.failed for t in told),
+                self._over.dropped,
+            )
+
+    def waiting(self, pipeline: str) -> int:
+        """Requests that were sent and of which nobody has heard yet."""
+        return sum(_unheard(child, pipeline) for child in self._children())
+
+    def entries(self, pipeline: str) -> Mapping[str, int]:
+        """What became of the log's entries that were written beside, by outcome, and how many wait."""
+        with self._counting:
+            found = Counter(self._log.get(pipeline, {}))
+            for told in (child.told.get(pipeline) for child in self._children()):
+                if told is not None:
+                    found.update(told.log)
+                    found["waiting"] += told.waiting
+            return found
+
+    def tell(self, metrics: Metrics) -> None:
+        """Show what waits and what became of requests, at every refresh."""
+        for pipeline in self._pipelines:
+            metrics.queue.labels("shadows", pipeline).set(self.waiting(pipeline))
+        for outcome, requests in vars(self.counters).items():
+            metrics.shadows.labels(outcome).set(requests)
+
+    def _children(self) -> list[Child]:
+        child = self._child
+        return [*self._leaving, *([child] if child is not None else [])]
+
+    def start(self) -> None:
+        """Follow the routings from now on, from a thread of its own."""
+        self._thread = threading.Thread(target=self._run, name="shadowing", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Have scored what was sent, then end."""
+        self._closing.set()
+        if self._thread is not None:
+            self._thread.join()
+        for child in self._children():
+            child.end()
+        for child in self._children():
+            self._bury(child)
+
+    def _run(self) -> None:
+        while not self._closing.is_set():
+            try:
+                self.follow()
+            except Exception:
+                # Whatever it is: without its thread nothing would be scored beside any more, in silence.
+                logger.exception("scoring beside can't be followed")
+                self._closing.wait(FIRST_PAUSE_SECONDS)
+
+    def follow(self, seconds: float = EVERY_SECONDS) -> None:
+        """Have the process that the routings ask for, and hear what it says for so long."""
+        wanted, child = self._wanted(), self._child
+        if child is not None and child.shadows != wanted:
+            self._leaving.append(child)
+            self._child = child = None
+            self._leaving[-1].end()
+        if child is None and wanted and time.monotonic() >= self._begin_at:
+            self._child = child = self._begin(wanted)
+            logger.info("scoring beside", extra={"child": child.pid, "shadows": sorted(wanted)})
+        if child is None:
+            self._closing.wait(seconds)
+        elif not child.hear(seconds):
+            self._died(child)
+        for leaving in list(self._leaving):
+            if not leaving.hear(0.0):
+                self._bury(leaving)
+
+    def _wanted(self) -> Shadows:
+        found = set()
+        for pipeline in self._pipelines:
+            try:
+                picture = self._plane.picture(pipeline)
+            except NotReady:
+                continue
+            found |= {(pipeline, model.version) for model in picture.shadows}
+        return frozenset(found)
+
+    def _died(self, child: Child) -> None:
+        lived = time.monotonic() - child.began
+        self._failures = 1 if lived >= LIVED_WELL_SECONDS else self._failures + 1
+        pause = min(FIRST_PAUSE_SECONDS * 2 ** (self._failures - 1), LAST_PAUSE_SECONDS)
+        self._begin_at = time.monotonic() + pause
+        code = self._bury(child)
+        logger.error(
+            "the process that scores beside died and is replaced",
+            extra={"child": child.pid, "exit_code": code, "pause_seconds": pause},
+        )
+
+    def _bury(self, child: Child) -> int:
+        """Wait for the end of a process, and count what it leaves undone."""
+        code = child.bury(END_SECONDS)
+        with self._counting:
+            for pipeline, told in child.told.items():
+                self._over.scored += told.scored
+                self._over.failed += told.failed
+                self._log[pipeline].update(told.log)
+            self._over.dropped += sum(_unheard(child, pipeline) for pipeline in child.sent)
+            if child is self._child:
+                self._child = None
+            else:
+                self._leaving.remove(child)
+        return code
+
+
+def _unheard(child: Child, pipeline: str) -> int:
+    told = child.told.get(pipeline)
+    return max(0, child.sent[pipeline] - (told.scored + told.failed if told is not None else 0))

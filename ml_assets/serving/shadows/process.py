@@ -1,0 +1,134 @@
+"""Scores beside, in a process of its own: `python -m ml_assets.serving.shadows.process PLAN`.
+
+Requests come in at its standard input, are scored one by one, and written to the prediction log as role `shadow`; what
+became of them goes out at its standard output. It ends when its input does: with the server, however that ended, and
+after what was sent is scored and on disk. What the system sends to a whole group of processes it leaves to the server.
+"""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from math import isfinite
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from ml_assets.core.prediction_log import SHADOW, Entry, unpacked
+from ml_assets.resources.model_folder import ModelFolder
+from ml_assets.serving.loading import Loader
+from ml_assets.serving.logs import log_to_stderr
+from ml_assets.serving.picture import ServedModel
+from ml_assets.serving.prediction_log import PredictionLog
+from ml_assets.serving.shadows.messages import Asked, Frames, Plan, Told, report
+
+if TYPE_CHECKING:
+    from ml_assets.core.models.single_row import Predictions
+
+PIECE = 1 << 18
+REPORT_SECONDS = 0.25
+
+
+class Scoring:
+    """Scores requests, and counts.
+
+    Args:
+        models: pipeline and SHA-256 -> the loaded bundle.
+        logs: pipeline -> its prediction log.
+    """
+
+    def __init__(self, models: Mapping[tuple[str, str], ServedModel], logs: Mapping[str, PredictionLog]) -> None:
+        self._models, self._logs = models, logs
+        self._told = {pipeline: Told() for pipeline in logs}
+
+    def score(self, asked: Asked) -> None:
+        """Score one request and append it to the log."""
+        model, told = self._models[asked.pipeline, asked.bundle], self._told[asked.pipeline]
+        names = model.names if asked.names is None else asked.names
+        rows = [unpacked(v) or () for v in asked.values]
+        columns: dict[str, list[Any]] = {name: [row[at] for row in rows] for at, name in enumerate(names)}
+        predictions: Predictions | None = None
+        error: str | None = None
+        began = time.thread_time_ns()
+        try:
+            predictions = model.predict(columns, len(rows))
+            if not all(isfinite(x) for p in predictions for x in (p if isinstance(p, list) else (p,))):
+                predictions, error = None, "NoFiniteScore: a prediction that is infinite or NaN"
+        except Exception as e:
+            # A candidate's failure is what a shadow is there to find; it is written down, and costs no client anything.
+            error = f"{type(e).__name__}: {e}"
+        took_us = (time.thread_time_ns() - began) // 1000
+        told.scored += predictions is not None
+        told.failed += predictions is None
+        for row in range(len(rows)):
+            values = tuple(columns[n][row] if n in columns else None for n in model.names)
+            self._logs[asked.pipeline].append(
+                Entry(
+                    asked.request_id, row, asked.at_us, asked.unit, asked.variant, SHADOW, asked.bundle, values,
+                    None if predictions is None else predictions[row], took_us, error, asked.feature_age_s,
+                    unpacked(asked.keys[row]) if asked.keys else None,
+                    asked.events_us[row] if asked.events_us else None,
+                )
+            )  # fmt: skip
+
+    def told(self) -> dict[str, Told]:
+        """What became of requests, pipeline by pipeline."""
+        for pipeline, told in self._told.items():
+            told.waiting, told.log = self._logs[pipeline].waiting, dict(vars(self._logs[pipeline].counters))
+        return self._told
+
+
+def run(plan: Plan, requests: int, reports: int) -> None:
+    """Score what comes until nothing more can come.
+
+    Args:
+        plan: what is asked for.
+        requests: a file descriptor to read from.
+        reports: one to write to; whoever read there may be gone.
+
+    Raises:
+        BundleError: a model can't be loaded.
+    """
+    loader = Loader(ModelFolder(plan.models), Path(plan.local) / "tried")
+    models = {(pipeline, sha256): loader.load(pipeline, sha256) for pipeline, sha256 in plan.shadows}
+    logs = {pipeline: PredictionLog(plan.predictions, pipeline) for pipeline, _ in plan.shadows}
+    scoring = Scoring(models, logs)
+    try:
+        follow(scoring, requests, reports)
+    finally:
+        for log in logs.values():
+            log.close()
+        tell(scoring, reports)
+
+
+def follow(scoring: Scoring, requests: int, reports: int) -> None:
+    """Score what comes, and tell of it again and again."""
+    frames, told_at = Frames(), time.monotonic()
+    while True:
+        if wait([requests], timeout=REPORT_SECONDS):
+            piece = os.read(requests, PIECE)
+            if not piece:
+                return
+            for asked in frames.of(piece):
+                scoring.score(asked)
+        if time.monotonic() - told_at >= REPORT_SECONDS:
+            tell(scoring, reports)
+            told_at = time.monotonic()
+
+
+def tell(scoring: Scoring, reports: int) -> None:
+    """Tell what became of requests, if anybody still wants to know."""
+    with suppress(BrokenPipeError):
+        os.write(reports, report(scoring.told()))
+
+
+if __name__ == "__main__":
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    asked_for = msgspec.json.decode(sys.argv[1], type=Plan)
+    log_to_stderr(as_json=asked_for.as_json)
+    run(asked_for, sys.stdin.fileno(), sys.stdout.fileno())

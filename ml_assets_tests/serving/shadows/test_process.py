@@ -1,0 +1,130 @@
+"""What is sent is scored by the model that is named, and written down as it would have been served."""
+
+import os
+from types import SimpleNamespace
+
+import pytest
+
+from ml_assets.core.encoding import FeatureSpec
+from ml_assets.serving.data_plane import Served
+from ml_assets.serving.shadows.messages import Frames, Told, framed, message_of, report, reported
+from ml_assets.serving.shadows.process import Scoring, follow, tell
+from ml_assets_tests.serving.conftest import COLUMNS, NEW, OLD, SPECS, model
+
+
+class Log:
+    """A prediction log that keeps its entries."""
+
+    waiting = 1
+
+    def __init__(self):
+        self.entries, self.counters = [], SimpleNamespace(written=4)
+
+    def append(self, entry):
+        self.entries.append(entry)
+
+
+MORE = (*SPECS, FeatureSpec("fare", "number", "fare"))
+
+
+def served(columns=COLUMNS, rows=2, **changes) -> Served:
+    told = Served(
+        "r1", "rides", "champion", NEW, "u", model(NEW, 1.0), columns, rows, [2.0, 0.0], 1_000, 9, 60.0, None, (),
+        [("k", 1), None], [5, None],
+    )  # fmt: skip
+    return told._replace(**changes)
+
+
+@pytest.fixture
+def log():
+    return Log()
+
+
+def scored(log, message: bytes, candidate=None) -> Scoring:
+    scoring = Scoring({("rides", OLD): candidate or model(OLD, 10.0)}, {"rides": log})
+    [asked] = Frames().of(message)
+    scoring.score(asked)
+    return scoring
+
+
+def test_a_request_is_scored_row_by_row_with_all_that_was_known_of_it(log):
+    scoring = scored(log, message_of(served(), model(OLD, 10.0)))
+    told = [(e.request_id, e.row, e.at_us, e.unit, e.variant, e.role, e.bundle, e.values, e.prediction, e.error,
+             e.feature_age_s, e.key, e.event_us) for e in log.entries]  # fmt: skip
+    assert told == [
+        ("r1", 0, 1_000, "u", "candidate", "shadow", OLD, (2.0, "a"), 20.0, None, 60.0, ("k", 1), 5),
+        ("r1", 1, 1_000, "u", "candidate", "shadow", OLD, (None, "zz"), 0.0, None, 60.0, None, None),
+    ]
+    assert all(e.latency_us >= 0 for e in log.entries)
+    assert scoring.told()["rides"] == Told(scored=1, failed=0, waiting=1, log={"written": 4})
+
+
+def test_values_come_as_they_were_given(log):
+    columns = {"miles": [10**30, 0.1, 7, True, float("inf")], "zone": ["ü", None, "a", "", "b"]}
+    candidate = model(OLD, 1.0)
+    candidate.scorer.fails = ValueError("no such category")
+    scoring = scored(log, message_of(served(columns, 5, keys=None, events_us=None), candidate), candidate)
+    assert [e.values for e in log.entries] == list(zip(*columns.values(), strict=True))
+    assert [type(e.values[0]) for e in log.entries] == [int, float, int, bool, float]
+    assert {(e.error, e.prediction, e.role) for e in log.entries} == {("ValueError: no such category", None, "shadow")}
+    assert scoring.told()["rides"].failed == 1
+
+
+def test_no_finite_score_is_a_failure(log):
+    candidate = model(OLD, float("inf"))
+    scored(log, message_of(served({"miles": [1.0], "zone": ["a"]}, 1), candidate), candidate)
+    assert "NoFiniteScore" in log.entries[0].error
+    assert log.entries[0].prediction is None
+
+
+@pytest.mark.parametrize(
+    ("fare", "error"), [(None, "column fare is missing"), ([1.0], "column fare is missing"), ([1.0, 2.0], None)]
+)
+def test_what_only_the_other_model_knows(log, fare, error):
+    candidate = model(OLD, 10.0, specs=MORE)
+    columns = COLUMNS if fare is None else {**COLUMNS, "fare": fare}
+    scored(log, message_of(served(columns), candidate), candidate)
+    assert [error is None or error in e.error for e in log.entries] == [True, True]
+    assert [e.values[2] for e in log.entries] == ([None, None] if error else fare)
+    assert [e.prediction for e in log.entries] == ([None, None] if error else [20.0, 0.0])
+
+
+def test_a_model_with_fewer_features_is_sent_no_others(log):
+    candidate = model(OLD, 10.0, specs=SPECS[:1])
+    scored(log, message_of(served(), candidate), candidate)
+    assert [(e.values, e.prediction) for e in log.entries] == [((2.0,), 20.0), ((None,), 0.0)]
+
+
+def test_a_model_none_of_whose_features_came_is_told_so(log):
+    candidate = model(OLD, 10.0, specs=MORE[2:])
+    scored(log, message_of(served(), candidate), candidate)
+    assert all("column fare is missing" in e.error for e in log.entries)
+
+
+def test_requests_come_out_whole_however_they_are_cut():
+    [asked] = Frames().of(message_of(served(), model(OLD, 10.0)))
+    whole = framed(asked) * 3
+    for size in (1, 3, len(whole) // 2, len(whole)):
+        frames = Frames()
+        assert [a for at in range(0, len(whole), size) for a in frames.of(whole[at : at + size])] == [asked] * 3
+
+
+def test_it_scores_until_nothing_more_can_come_and_says_so(log):
+    requests, sending = os.pipe()
+    hearing, reports = os.pipe()
+    scoring = Scoring({("rides", OLD): model(OLD, 10.0)}, {"rides": log})
+    os.write(sending, message_of(served(), model(OLD, 10.0)) * 5)
+    os.close(sending)
+    follow(scoring, requests, reports)
+    tell(scoring, reports)
+    assert reported(os.read(hearing, 1 << 16).splitlines()[-1])["rides"].scored == 5
+    os.close(hearing)
+    tell(scoring, reports)  # whoever wanted to know is gone, and that is no failure
+    os.close(requests)
+    os.close(reports)
+    assert len(log.entries) == 10
+
+
+def test_counts_come_as_they_were_told():
+    told = {"rides": Told(1, 2, 3, {"written": 4})}
+    assert reported(report(told)) == told
