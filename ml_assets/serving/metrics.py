@@ -142,6 +142,10 @@ class Metrics:
             "ml_assets_shadow_requests", "Requests to be scored beside since the start, by what became of them",
             ("outcome",), registry=registry, multiprocess_mode="sum",
         )  # fmt: skip
+        self.shadow_deaths = Gauge(
+            "ml_assets_shadow_deaths", "Processes that scored beside and died since the start", registry=registry,
+            multiprocess_mode="sum",
+        )  # fmt: skip
         self.breaker = Gauge(
             "ml_assets_breaker_trips", "Rollouts that this server ended at once, since the start", ("written",),
             registry=registry, multiprocess_mode="livesum",

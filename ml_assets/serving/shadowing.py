@@ -65,7 +65,7 @@ class Shadowing:
         self._leaving: list[Child] = []
         self._over, self._log = Counters(), {pipeline: Counter[str]() for pipeline in self._pipelines}
         self._failed: dict[str, None] = {}
-        self._failures, self._begin_at = 0, 0.0
+        self._deaths, self._failures, self._begin_at = 0, 0, 0.0
         self._counting, self._closing = threading.Lock(), threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -140,6 +140,7 @@ class Shadowing:
             metrics.queue.labels("shadows", pipeline).set(self.waiting(pipeline))
         for outcome, requests in vars(self.counters).items():
             metrics.shadows.labels(outcome).set(requests)
+        metrics.shadow_deaths.set(self._deaths)
 
     def _children(self) -> list[Child]:
         child = self._child
@@ -198,6 +199,7 @@ class Shadowing:
         return frozenset(found)
 
     def _died(self, child: Child) -> None:
+        self._deaths += 1
         lived = time.monotonic() - child.began
         self._failures = 1 if lived >= LIVED_WELL_SECONDS else self._failures + 1
         pause = min(FIRST_PAUSE_SECONDS * 2 ** (self._failures - 1), LAST_PAUSE_SECONDS)

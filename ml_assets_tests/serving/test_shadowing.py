@@ -195,6 +195,9 @@ def test_a_process_that_dies_is_replaced_told_and_what_it_left_undone_is_counted
     assert pauses == [0.5, 1.0, 2.0, 4.0], "what dies at once is begun ever less often"
     assert vars(beside.shadowing.counters) == {"scored": 8, "failed": 0, "dropped": 8}
     assert caplog.text.count("the process that scores beside died and is replaced") == 4
+    metrics = Metrics()
+    beside.shadowing.tell(metrics)
+    assert metrics.registry.get_sample_value("ml_assets_shadow_deaths") == 4
     assert [r.exit_code for r in caplog.records if r.levelno == logging.ERROR] == [-9] * 4
 
 

@@ -5,6 +5,7 @@ became of them goes out at its standard output. It ends when its input does: wit
 after what was sent is scored and on disk. What the system sends to a whole group of processes it leaves to the server.
 """
 
+import logging
 import os
 import signal
 import sys
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from ml_assets.core.errors import BundleError
 from ml_assets.core.prediction_log import SHADOW, Entry, unpacked
 from ml_assets.resources.model_folder import ModelFolder
 from ml_assets.serving.loading import Loader
@@ -30,7 +32,10 @@ if TYPE_CHECKING:
     from ml_assets.core.models.single_row import Predictions
 
 PIECE = 1 << 18
+"""Bytes that are read at once."""
 REPORT_SECONDS = 0.25
+
+logger = logging.getLogger("ml_assets.serving")
 
 
 class Scoring:
@@ -126,9 +131,19 @@ def tell(scoring: Scoring, reports: int) -> None:
         os.write(reports, report(scoring.told()))
 
 
-if __name__ == "__main__":
+def main(told: str) -> int:
+    """Do what a plan, as JSON, asks for; the exit code."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
-    asked_for = msgspec.json.decode(sys.argv[1], type=Plan)
-    log_to_stderr(as_json=asked_for.as_json)
-    run(asked_for, sys.stdin.fileno(), sys.stdout.fileno())
+    plan = msgspec.json.decode(told, type=Plan)
+    log_to_stderr(as_json=plan.as_json)
+    try:
+        run(plan, sys.stdin.fileno(), sys.stdout.fileno())
+    except BundleError:
+        logger.exception("a model that scores beside can't be loaded")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

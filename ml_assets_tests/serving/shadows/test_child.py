@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 
+import msgspec
 import polars as pl
 import pytest
 
@@ -126,6 +127,13 @@ def test_it_leaves_the_signals_of_a_group_to_the_server(plan, message):
     assert child.bury(30) == 0
 
 
+def test_a_model_that_cannot_be_loaded_is_told_and_ends_it(plan, capfd):
+    child = Child(msgspec.structs.replace(plan, shadows=((PIPELINE, "0" * 64),)))
+    until(lambda: not child.hear(0.05))
+    assert child.bury(30) == 1
+    assert "a model that scores beside can't be loaded" in capfd.readouterr().err
+
+
 SERVER = """
 import sys, time
 from ml_assets.serving.shadows.child import Child
@@ -140,8 +148,6 @@ time.sleep(60)
 
 
 def test_a_server_that_is_killed_loses_nothing_of_what_it_had_sent(plan, message):
-    import msgspec
-
     command = [sys.executable, "-c", SERVER, msgspec.json.encode(plan).decode(), message(1).hex()]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
