@@ -26,8 +26,8 @@ PATH = f"/v2/models/{PIPELINE}/infer"
 
 
 def body(row: dict = ROW) -> bytes:
-    kinds = {"zone": "BYTES", "miles": "FP64", "hour": "FP64"}
-    inputs = [{"name": n, "shape": [1], "datatype": kinds[n], "data": [v]} for n, v in row.items()]
+    kinds = {str: "BYTES", float: "FP64"}
+    inputs = [{"name": n, "shape": [1], "datatype": kinds[type(v)], "data": [v]} for n, v in row.items()]
     return json.dumps({"inputs": inputs}).encode()
 
 
@@ -54,7 +54,7 @@ class Released:
         return {b.sha256: float(b.predict(frame)[0]) for b in self.bundles}
 
     def append(self, kind: str, **facts: object) -> int:
-        after = self.ledger.last_sequences().get(PIPELINE, 0) if (self.root / "ledger.db").exists() else 0
+        after = len(self.ledger.events(PIPELINE))
         return self.ledger.append(PIPELINE, kind, facts, after=after).sequence
 
     def make_live(self, version: str, kind: str = RELEASED, **more: object) -> int:
@@ -152,6 +152,8 @@ class Clients:
     port: int
     connections: int
     path: str = PATH
+    content: bytes = body()
+    """Of a request; may be another one from now on."""
     answers: list[tuple[float, str, float]] = field(default_factory=list)
     """When, by which version, and the prediction."""
     errors: list[str] = field(default_factory=list)
@@ -174,7 +176,6 @@ class Clients:
             self._ask(connection)
 
     def _ask(self, connection: http.client.HTTPConnection) -> None:
-        content = body()
         while not self._stop.is_set():
             try:
                 if connection.sock is None:
@@ -189,7 +190,7 @@ class Clients:
                 self.errors.append(f"connecting: {e!r}")
                 continue
             try:
-                connection.request("POST", self.path, content)
+                connection.request("POST", self.path, self.content)
                 answer = connection.getresponse()
                 read = answer.read()
             except (OSError, http.client.HTTPException) as e:
