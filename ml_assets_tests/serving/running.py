@@ -154,6 +154,8 @@ class Clients:
     path: str = PATH
     content: bytes = body()
     """Of a request; may be another one from now on."""
+    pause: float = 0.0
+    """Seconds between an answer and the next request of a connection."""
     answers: list[tuple[float, str, float]] = field(default_factory=list)
     """When, by which version, and the prediction."""
     errors: list[str] = field(default_factory=list)
@@ -202,4 +204,5 @@ class Clients:
                 continue
             prediction = json.loads(read)["outputs"][0]["data"][0]
             self.answers.append((time.monotonic(), answer.getheader("x-model-version"), prediction))
+            time.sleep(self.pause)
         connection.close()
