@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import drift_cost, drift_power, learning, learning_data, loading, month, orchestration, serving
+from benchmarks import drift_cost, drift_power, learning, learning_data, loading, month, orchestration, serving, soak
 from benchmarks.sections import SECTIONS, report
 
 DRIFT = ("drift-cost", "drift-power")
@@ -29,13 +29,14 @@ def main() -> None:
     )
     parser.add_argument(
         "--only",
-        choices=["loading", *SECTIONS, *DRIFT, "orchestration", "serving", *learning.SECTIONS],
+        choices=["loading", *SECTIONS, *DRIFT, "orchestration", "serving", "soak", *learning.SECTIONS],
         action="append",
         help="a section; may be given more than once; `tuning`, which takes hours, and `drift-power`, half an hour, "
         "only run when named; with fewer than 1,000,000 rows, `drift-power` takes a twentieth of its streams",
     )
+    parser.add_argument("--minutes", type=float, default=10, help="how long the soak lasts (10)")
     options = parser.parse_args()
-    every = ("loading", *SECTIONS, *DRIFT, "orchestration", "serving", *learning.SECTIONS)
+    every = ("loading", *SECTIONS, *DRIFT, "orchestration", "serving", "soak", *learning.SECTIONS)
     wanted = options.only or [name for name in every if name not in ("tuning", "drift-power")]
     libraries = ", ".join(f"{name} {version(name)}" for name in ("polars", "pandas", "pyarrow", "pandera", "duckdb"))
     say(
@@ -59,6 +60,8 @@ def main() -> None:
         say(f"## Orchestration\n\n{orchestration.main()}")
     if "serving" in wanted:
         say(f"## Serving\n\n{serving.main(options.repetitions)}")
+    if "soak" in wanted:
+        say(f"## Serving for {options.minutes:g} minutes with swaps\n\n{soak.main(options.minutes)}")
     if learnt := [learning.SECTIONS[name] for name in learning.SECTIONS if name in wanted]:
         _learn(learnt, options.features, options.repetitions)
 

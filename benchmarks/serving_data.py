@@ -44,6 +44,23 @@ def make(folder: Path) -> None:
     _shadow(bundle, folder / SHADOWED)
 
 
+def make_several(folder: Path, trees: int = TREES) -> tuple[list[str], list[list[float]]]:
+    """Fill the folder with rows and a data folder of three bundles, the first of which is released.
+
+    Returns:
+        SHA-256 of each, and what each predicts for the rows; what the first does is also in the folder.
+    """
+    asked = _rows(ROWS_ASKED, seed=1).drop(LABEL)
+    bundles = [train(seed, trees) for seed in range(3)]
+    expected = [bundle.predict(asked).tolist() for bundle in bundles]
+    (folder / ROWS).write_text(json.dumps([list(row) for row in asked.iter_rows()]))
+    (folder / EXPECTED).write_text(json.dumps(expected[0]))
+    _release(bundles[0], folder / DATA)
+    for bundle in bundles[1:]:
+        Models(root=str(folder / DATA / "models")).save(bundle)
+    return [bundle.sha256 for bundle in bundles], expected
+
+
 def _release(bundle: Bundle, data: Path) -> None:
     data.mkdir()
     Models(root=str(data / "models")).save(bundle)
@@ -73,14 +90,14 @@ def _shadow(champion: Bundle, data: Path) -> None:
     ledger.append(MODEL, ROLLOUT_BEGUN, facts, after=1)
 
 
-def train(seed: int = 0) -> Bundle:
-    """A bundle of `TREES` trees of `LEAVES` leaves each, over all features.
+def train(seed: int = 0, trees: int = TREES) -> Bundle:
+    """A bundle of so many trees of `LEAVES` leaves each, over all features.
 
     Raises:
         RuntimeError: it has fewer.
     """
     rows = _rows(ROWS_LEARNT, seed)
-    params = ModelParams(trees=TREES, leaves=LEAVES, min_rows_per_leaf=20, objective="l2", early_stopping_rounds=0)
+    params = ModelParams(trees=trees, leaves=LEAVES, min_rows_per_leaf=20, objective="l2", early_stopping_rounds=0)
     spec = ModelSpec("model", "lightgbm", "regression", params)
     features = [Feature(name, pl.col(name), kind="number") for name in FEATURES]
     split = TimeSplit(
@@ -91,9 +108,9 @@ def train(seed: int = 0) -> Bundle:
     )
     fit = fit_model(spec, rows, None, features=features, seed=seed, threads=1)
     grown = fit.model.files()[FILE].decode()
-    trees, leaves = grown.count("Tree="), grown.count(f"num_leaves={LEAVES}\n")
-    if (trees, leaves) != (TREES, TREES):
-        raise RuntimeError(f"{trees} trees, {leaves} of them with {LEAVES} leaves, in place of {TREES} of both")
+    found = (grown.count("Tree="), grown.count(f"num_leaves={LEAVES}\n"))
+    if found != (trees, trees):
+        raise RuntimeError(f"{found[0]} trees, {found[1]} of them with {LEAVES} leaves, in place of {trees} of both")
     return Bundle.of(
         fit,
         pipeline=MODEL,

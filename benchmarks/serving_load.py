@@ -29,6 +29,7 @@ class Connection:
 
     socket: socket.socket
     row: int | None = None
+    number: int = 0
     sent_ns: int = 0
     received: bytearray = field(default_factory=bytearray)
 
@@ -50,6 +51,11 @@ class Seen:
     lost: int = 0
     wall: float = 0.0
     cpu: float = 0.0
+
+    def take(self, one: Connection, now_ns: int, status: int, body: bytes) -> None:
+        """Keep an answer."""
+        self.latencies_ns.append(now_ns - one.sent_ns)
+        self.answers.append((one.row, status, body))  # type: ignore[arg-type]
 
 
 def main(plan_file: str) -> None:
@@ -90,7 +96,7 @@ class Load:
         self._port, self._requests, self._next = port, requests, 0
         self._poll = select.epoll()
         self._under_way: dict[int, Connection] = {}
-        self.answered = 0
+        self.asked = self.answered = 0
         """Requests so far, those included that came too late to count."""
         for _ in range(connections):
             self._connect()
@@ -140,12 +146,16 @@ class Load:
 
     def _drain(self, seen: Seen) -> None:
         """Wait for what is under way."""
-        late, began = Seen(), time.monotonic()
+        late = Seen()
+        self._finish(late)
+        seen.lost += late.lost
+
+    def _finish(self, seen: Seen) -> None:
+        began = time.monotonic()
         while any(one.row is not None for one in self._under_way.values()):
-            self._take(late, again=False)
+            self._take(seen, again=False)
             if time.monotonic() - began > DRAIN_SECONDS:
                 raise RuntimeError(f"the server owes answers for more than {DRAIN_SECONDS:g} s")
-        seen.lost += late.lost
 
     def _take(self, seen: Seen, *, again: bool, wait: float = 0.1) -> None:
         """Take what has come; whoever has a whole answer asks again."""
@@ -167,8 +177,7 @@ class Load:
                 answer = parse(one.received)
                 if answer is None:
                     continue
-                seen.latencies_ns.append(now - one.sent_ns)
-                seen.answers.append((one.row, *answer))  # type: ignore[arg-type]
+                seen.take(one, now, *answer)
                 one.received.clear()
                 one.row = None
                 self.answered += 1
@@ -177,8 +186,13 @@ class Load:
 
     def _ask(self, one: Connection) -> None:
         one.row = self._next = (self._next + 1) % len(self._requests)
+        one.number, self.asked = self.asked, self.asked + 1
         one.sent_ns = time.perf_counter_ns()
-        one.socket.send(self._requests[one.row])
+        one.socket.send(self._text(one.row, one.number))
+
+    def _text(self, row: int, number: int) -> bytes:  # noqa: ARG002
+        """The HTTP request for a row, the how-manieth of all."""
+        return self._requests[row]
 
     def _connect(self) -> Connection:
         made = socket.create_connection(("127.0.0.1", self._port), timeout=10)

@@ -1,0 +1,110 @@
+"""What is made of the lines of a soak: when each swap took effect, whether it was whole, whether the log has it all.
+
+Pure: from arrays and tables to figures and faults. Who asks is `soak_load`, who swaps is `soak`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from benchmarks.soak_load import IDS
+
+
+@dataclass(frozen=True)
+class Swap:
+    """Another champion.
+
+    Args:
+        kind: `release` or `rollback`.
+        version: number of the one that answers from then on.
+        at_ns: when the ledger had it, on the clock of the lines.
+    """
+
+    kind: str
+    version: int
+    at_ns: int
+
+
+def lags(swaps: Sequence[Swap], version: np.ndarray, taken_ns: np.ndarray) -> list[float]:
+    """Seconds from each swap to the first answer by its version; NaN where there is none before the next swap.
+
+    >>> swaps = [Swap("release", 1, 10_000_000_000), Swap("rollback", 0, 20_000_000_000)]
+    >>> lags(swaps, np.array([0, 1, 1, 1]), np.array([9, 12, 19, 21]) * 1_000_000_000)
+    [2.0, nan]
+    """
+    ends = [*(s.at_ns for s in swaps[1:]), np.iinfo(np.int64).max]
+    told = []
+    for swap, end in zip(swaps, ends, strict=True):
+        own = taken_ns[(version == swap.version) & (taken_ns >= swap.at_ns) & (taken_ns < end)]
+        told.append(float(own.min() - swap.at_ns) / 1e9 if own.size else float("nan"))
+    return told
+
+
+def torn(swaps: Sequence[Swap], version: np.ndarray, sent_ns: np.ndarray, taken_ns: np.ndarray) -> int:
+    """Answers by the version before a swap to requests that were sent after the first answer by the new one.
+
+    One worker puts a model in place at once: there are none.
+
+    >>> swaps = [Swap("release", 1, 10)]
+    >>> torn(swaps, np.array([0, 1, 0]), np.array([9, 11, 13]), np.array([12, 12, 14]))
+    1
+    """
+    ends = [*(s.at_ns for s in swaps[1:]), np.iinfo(np.int64).max]
+    found = 0
+    for swap, end in zip(swaps, ends, strict=True):
+        own = taken_ns[(version == swap.version) & (taken_ns >= swap.at_ns) & (taken_ns < end)]
+        if own.size:
+            found += int(((sent_ns > own.min()) & (taken_ns < end) & (version != swap.version)).sum())
+    return found
+
+
+def log_faults(log: pl.DataFrame, answered: Mapping[int, int], versions: Sequence[str]) -> list[str]:
+    """Where the prediction log is not what clients were answered, in words; empty if nowhere.
+
+    Args:
+        log: `request_id` and `bundle` of the answers in the log.
+        answered: number of each request that was answered -> number of the version that did.
+        versions: SHA-256 of each.
+    """
+    told = pl.DataFrame(
+        {
+            "request_id": [IDS.format(n) for n in answered],
+            "answered_by": [versions[v] for v in answered.values()],
+        },
+        schema={"request_id": pl.String, "answered_by": pl.String},
+    )
+    times = log.group_by("request_id").agg(pl.len().alias("times"), pl.col("bundle").first())
+    both = told.join(times, on="request_id", how="full", coalesce=True)
+    wrong = {
+        "answered and not in the log": pl.col("times").is_null(),
+        "in the log and not answered": pl.col("answered_by").is_null(),
+        "in the log more than once": pl.col("times") > 1,
+        "in the log with another version": pl.col("bundle") != pl.col("answered_by"),
+    }
+    faults = []
+    for what, where in wrong.items():
+        found = both.filter(where)["request_id"].sort()
+        if found.len():
+            faults.append(f"{found.len():,} requests {what}, such as {found[0]}")
+    return faults
+
+
+def slope_mb_a_minute(samples: Sequence[tuple[float, float]]) -> float:
+    """Least-squares slope of memory over the second half of the time, in MB a minute; NaN of fewer than two samples.
+
+    In the first half caches and the allocator's arenas fill.
+
+    Args:
+        samples: seconds and MB.
+
+    >>> slope_mb_a_minute([(0.0, 100.0), (10.0, 180.0), (60.0, 200.0), (90.0, 201.0), (120.0, 202.0)])
+    2.0
+    """
+    half = (samples[0][0] + samples[-1][0]) / 2 if samples else 0.0
+    late = [s for s in samples if s[0] >= half]
+    if len(late) < 2:
+        return float("nan")
+    at, mb = np.array(late).T
+    return round(float(np.polyfit(at - at[0], mb, 1)[0]) * 60, 3)
