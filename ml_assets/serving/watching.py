@@ -147,8 +147,10 @@ class Watcher:
             events = self._ledger.events(pipeline)
             _require_more(pipeline, followed, events)
         except MLAssetsError as e:
+            self._metrics.ledger_followed.labels(pipeline).set(0.0)
             self._failed(pipeline, followed, "the ledger can't be followed; answering goes on with what is loaded", e)
             return
+        self._metrics.ledger_followed.labels(pipeline).set(1.0)
         routing = routing_of(events)
         if routing is None or (routing == followed.routing and followed.retry_at is None and not followed.loading):
             followed.sequence, followed.head = len(events), events[-1].hash if events else ""

@@ -1,7 +1,9 @@
 import multiprocessing
+import shutil
 import sqlite3
 import threading
 import time
+from contextlib import closing
 
 import pytest
 import sqlalchemy as sa
@@ -14,8 +16,8 @@ from ml_assets_tests.postgres import Postgres
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory):
-    server = Postgres(tmp_path_factory.mktemp("postgres") / "data")
+def server():
+    server = Postgres()
     yield server
     server.cleanup()
 
@@ -317,3 +319,22 @@ def test_a_file_that_takes_the_place_of_another_is_read_and_written(file):
     file.unlink()
     assert database.append("p", "released", {"bundle": "d"}, after=0).sequence == 1
     assert [e.facts["bundle"] for e in database.events("p")] == ["d"]
+
+
+@pytest.mark.parametrize(
+    ("kept", "events"), [(["ledger.db-wal", "ledger.db-shm"], 6), ([], 3)], ids=["left", "removed"]
+)
+def test_a_restored_file_is_what_it_was_only_without_the_old_wal(tmp_path, kept, events):
+    """What the runbook warns of: left beside it, SQLite reads the newer events into the older file again."""
+    killed, backup = tmp_path / "killed", tmp_path / "backup.db"
+    killed.mkdir()
+    database = LedgerDatabase(f"sqlite:///{tmp_path / 'ledger.db'}")
+    for n in range(6):
+        if n == 3:
+            with closing(sqlite3.connect(tmp_path / "ledger.db")) as now, closing(sqlite3.connect(backup)) as then:
+                now.backup(then)
+        database.append("p", "released", {"bundle": str(n)}, after=n)
+    for name in kept:
+        shutil.copy(tmp_path / name, killed / name)
+    shutil.copy(backup, killed / "ledger.db")
+    assert len(LedgerDatabase(f"sqlite:///{killed / 'ledger.db'}").events("p")) == events

@@ -32,8 +32,8 @@ ROLLOUT = "r-1"
 
 
 @pytest.fixture(scope="module")
-def postgres(tmp_path_factory):
-    server = Postgres(tmp_path_factory.mktemp("postgres") / "data")
+def postgres():
+    server = Postgres()
     yield server
     server.cleanup()
 

@@ -199,11 +199,14 @@ def test_a_ledger_that_goes_back_is_not_followed(following, caplog):
     following.release(OLD)
     following.release(NEW)
     following.look()
+    assert following.metric("ml_assets_ledger_followed") == 1
     following.file.unlink()
     following.release(OLD)
     following.look()
     assert following.champion == NEW
     assert "1 events, where there were 2" in told(caplog)
+    up, followed = (following.metric(f"ml_assets_ledger_{what}") for what in ("up", "followed"))
+    assert (up, followed) == (1, 0), "it is read well, and says what can't be done"
     following.release(SHADOW)
     following.release(OLD)
     following.look()
@@ -222,6 +225,12 @@ def test_a_ledger_that_was_changed_is_not_followed(following, caplog):
     following.look()
     assert following.champion == OLD
     assert "was changed" in told(caplog)
+    assert following.metric("ml_assets_ledger_followed") == 0
+    with following.ledger._told() as engine, engine.begin() as connection:
+        connection.execute(sa.text(f"update events set facts = replace(facts, '{SHADOW}', '{OLD}')"))
+    following.now += LAST_RETRY_SECONDS
+    following.look()
+    assert following.metric("ml_assets_ledger_followed") == 1
 
 
 def test_a_look_does_not_wait_for_a_load(following):
