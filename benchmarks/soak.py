@@ -8,13 +8,11 @@ number of the version that it names, no answer fell behind a swap, and the predi
 
 import http.client
 import json
-import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from subprocess import PIPE, Popen
 from typing import Any
@@ -27,8 +25,9 @@ from benchmarks.serving_asking import ask, requests_to, running
 from benchmarks.serving_contenders import CONTENDERS, OURS
 from benchmarks.serving_data import DATA
 from benchmarks.serving_files import MODEL
-from benchmarks.serving_process import Server, can_pin, pinned
-from benchmarks.soak_checks import Swap, lags, log_faults, slope_mb_a_minute, torn
+from benchmarks.serving_process import Server, pinned
+from benchmarks.soak_checks import Swap, away_from, lags, log_faults, torn
+from benchmarks.soak_report import CALM_SECONDS, CONNECTIONS, Soaked, told
 from ml_assets.project import pipeline_named
 from ml_assets.releasing import ReleaseDesk
 from ml_assets.resources.ledger import Ledger
@@ -36,39 +35,9 @@ from ml_assets.resources.models import Models
 from ml_assets.resources.prediction_log import PredictionLogs
 from ml_assets.resources.storage import Store
 
-CONNECTIONS, SHARE, CAPACITY_SECONDS = 16, 0.8, 10.0
+SHARE, CAPACITY_SECONDS = 0.8, 10.0
 SWAPS = 50
-MOST_LAG_SECONDS, MOST_MB_A_MINUTE = 2.0, 1.0
 CONFIRM_SECONDS, LOOK_SECONDS, SAMPLE_SECONDS = 30.0, 0.05, 2.0
-
-
-@dataclass(frozen=True)
-class Soaked:
-    """What was seen.
-
-    Args:
-        capacity: requests a second over all connections, closed loop.
-        rate: requests a second that were due.
-        seconds: for so long.
-        requests: answered, all rightly.
-        latencies_ms: from when each was due to its answer.
-        swaps: in order.
-        lags: of each swap, seconds from the ledger's event to the first answer by its version.
-        memory: of the server, seconds since the start of the load and MB resident.
-        logged: answers found in the prediction log, each once.
-        busy: share of its core that the load generator used.
-    """
-
-    capacity: float
-    rate: float
-    seconds: float
-    requests: int
-    latencies_ms: np.ndarray
-    swaps: Sequence[Swap]
-    lags: Sequence[float]
-    memory: Sequence[tuple[float, float]]
-    logged: int
-    busy: float
 
 
 def main(minutes: float, swaps: int = SWAPS) -> str:
@@ -127,12 +96,20 @@ def soak(
         raise RuntimeError("\n  ".join([f"{came['faults']} of {came['asked']:,} answers were wrong:", *faults]))
     if behind := torn(swapped, kept["version"], kept["sent_ns"], kept["taken_ns"]):
         raise RuntimeError(f"{behind} requests were answered by the version before, after the new one had answered")
+    answered = dict(zip(kept["number"].tolist(), kept["version"].tolist(), strict=True))
     return Soaked(
-        capacity["per_second"], rate, came["wall"], int(kept["number"].size),
-        (kept["taken_ns"] - kept["sent_ns"]) / 1e6, swapped, lags(swapped, kept["version"], kept["taken_ns"]), memory,
-        _logged(folder / DATA, dict(zip(kept["number"].tolist(), kept["version"].tolist(), strict=True)), versions),
-        came["busy"],
-    )  # fmt: skip
+        capacity=capacity["per_second"],
+        rate=rate,
+        seconds=came["wall"],
+        requests=len(answered),
+        latencies_ms=(kept["taken_ns"] - kept["sent_ns"]) / 1e6,
+        calm=away_from(swapped, kept["sent_ns"], CALM_SECONDS),
+        swaps=swapped,
+        lags=lags(swapped, kept["version"], kept["taken_ns"]),
+        memory=memory,
+        logged=_logged(folder / DATA, answered, versions),
+        busy=came["busy"],
+    )
 
 
 def desk_of(data: Path) -> ReleaseDesk:
@@ -162,6 +139,7 @@ def _swap(
                 time.sleep(min(SAMPLE_SECONDS, (n + 0.5) * seconds / swaps - at))
             swapped.append(_swapped(desk, versions, n))
             _confirm(asking, versions[swapped[-1].version])
+            sys.stderr.write(f"swap {n}: a {swapped[-1].kind}, {memory[-1][1]:.0f} MB\n")
     while (at := sample()) < seconds:
         time.sleep(min(SAMPLE_SECONDS, seconds - at))
     return swapped, memory
@@ -200,50 +178,3 @@ def _logged(data: Path, answered: dict[int, int], versions: Sequence[str]) -> in
     if faults := log_faults(rows, answered, versions):
         raise RuntimeError("\n  ".join(["the prediction log is not what clients were answered:", *faults]))
     return rows.height
-
-
-def told(seen: Soaked) -> str:
-    """The table, and what was aimed at."""
-    p50, p99 = (float(np.percentile(seen.latencies_ms, q)) for q in (50, 99))
-    slope = slope_mb_a_minute(seen.memory)
-    by_kind = {
-        kind: [lag for swap, lag in zip(seen.swaps, seen.lags, strict=True) if swap.kind == kind]
-        for kind in ("release", "rollback")
-    }
-    rows = {
-        "capacity, closed loop, requests/s": f"{seen.capacity:,.0f}",
-        f"rate, {seen.rate / seen.capacity:.0%} of it, requests/s": f"{seen.rate:,.0f}",
-        "minutes": f"{seen.seconds / 60:.1f}",
-        "requests answered": f"{seen.requests:,}",
-        "errors, lost requests, wrong numbers": "0",
-        "p50 ms, from when a request was due": f"{p50:.2f}",
-        "p99 ms": f"{p99:.2f}",
-        "swaps, each confirmed": f"{len(seen.swaps)}",
-        **{
-            f"from a {kind} in the ledger to its first answer, s": f"median {statistics.median(found):.2f}, "
-            f"most {max(found):.2f}"
-            for kind, found in by_kind.items()
-            if found
-        },
-        "answers by the model before, after the new one's first": "0",
-        "memory of the server, MB, at the start and at the end": f"{seen.memory[0][1]:.0f}, {seen.memory[-1][1]:.0f}",
-        "its slope over the second half, MB a minute": f"{slope:+.2f}",
-        "answers found in the prediction log, each once": f"{seen.logged:,}",
-    }
-    where = "The server has one core, the load generator another" if can_pin() else "All share one core"
-    aims = [
-        _aim("seconds from the ledger to the first answer, at most", max(seen.lags), MOST_LAG_SECONDS),
-        _aim("MB a minute, over the second half", slope, MOST_MB_A_MINUTE),
-    ]
-    return "\n\n".join(
-        [
-            f"{where}, {seen.busy:.0%} busy. Three models of which one at a time is champion, over {CONNECTIONS} "
-            "connections.",
-            "\n".join(["| | |", "|---|---|", *(f"| {what} | {found} |" for what, found in rows.items())]),
-            "\n".join(aims),
-        ]
-    )
-
-
-def _aim(what: str, found: float, most: float) -> str:
-    return f"- {what}: {found:.2f} (aim: at most {most:g}): {'reached' if found <= most else 'MISSED'}"

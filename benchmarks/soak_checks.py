@@ -42,6 +42,18 @@ def lags(swaps: Sequence[Swap], version: np.ndarray, taken_ns: np.ndarray) -> li
     return told
 
 
+def away_from(swaps: Sequence[Swap], sent_ns: np.ndarray, seconds: float) -> np.ndarray:
+    """Which requests were due at least so long after a swap, and before the next.
+
+    >>> away_from([Swap("release", 1, 10_000_000_000)], np.array([9, 12, 14]) * 1_000_000_000, 3.0)
+    array([ True, False,  True])
+    """
+    near = np.zeros(sent_ns.size, bool)
+    for swap in swaps:
+        near |= (sent_ns >= swap.at_ns) & (sent_ns < swap.at_ns + seconds * 1e9)
+    return ~near
+
+
 def torn(swaps: Sequence[Swap], version: np.ndarray, sent_ns: np.ndarray, taken_ns: np.ndarray) -> int:
     """Answers by the version before a swap to requests that were sent after the first answer by the new one.
 

