@@ -99,18 +99,9 @@ def test_memory_that_grows_is_told_as_missed():
     grows = [(float(at), 100.0 + at / 20) for at in range(0, 600, 10)]
     assert slope_mb_a_minute(grows) == 3.0
     seen = Soaked(
-        1000,
-        800,
-        600,
-        480_000,
-        np.array([1.0, 2.0]),
-        np.array([False, True]),
-        [Swap("release", 1, 0)],
-        [2.5],
-        grows,
-        480_000,
-        0.2,
-    )
+        capacity=1000, rate=800, seconds=600, requests=480_000, latencies_ms=np.array([1.0, 2.0]),
+        calm=np.array([False, True]), swaps=[Swap("release", 1, 0)], lags=[2.5], memory=grows, logged=480_000, busy=0.2,
+    )  # fmt: skip
     assert told(seen).count("MISSED") == 2
     assert told(seen).count("| 480,000 |") == 2
     assert "after a swap | 2.00, 2.00 |" in told(seen)

@@ -102,7 +102,7 @@ class LedgerDatabase:
 
         Raises:
             LedgerConflict: somebody else appended since what the event rests on, see `releases.is_overtaken`.
-            LedgerError: the database can't be written; nothing was.
+            LedgerError: the database can't be written; nothing was, unless it took the end of it and gave no answer.
         """
         for _ in range(ATTEMPTS):
             events = self.events(pipeline)
@@ -198,6 +198,10 @@ def _identity(url: str) -> tuple[int, int] | None:
 def _cure(url: str, error: Exception) -> str:
     if isinstance(error, ImportError):
         return "install the extra that has the driver: pip install 'ml-assets[postgres]'"
+    if isinstance(error, TimeoutError):
+        return (
+            "see that the server runs; what was to be written may be: look at `ml-assets history` before trying again"
+        )
     return CURES.get(url.partition(":")[0].partition("+")[0], "correct ML_ASSETS_LEDGER, an SQLAlchemy URL")
 
 

@@ -3,7 +3,7 @@ import shutil
 import sqlite3
 import threading
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing
 
 import pytest
 import sqlalchemy as sa
@@ -13,6 +13,7 @@ from ml_assets.resources import ledger_database as ledger_module
 from ml_assets.resources.ledger import Ledger
 from ml_assets.resources.ledger_database import LedgerDatabase, shown_url
 from ml_assets_tests.postgres import Postgres
+from ml_assets_tests.serving.running import until
 
 
 @pytest.fixture(scope="session")
@@ -40,11 +41,23 @@ def ledger(request, file):
         return
     url = request.getfixturevalue("postgres")
     yield Ledger(url=url)
-    engine = ledger_module._engine(url, ledger_module.BUSY_TIMEOUT_SECONDS)
+    drop(url)
+
+
+def drop(url: str, timeout: float = ledger_module.BUSY_TIMEOUT_SECONDS) -> None:
+    engine = ledger_module._engine(url, timeout)
     with engine.begin() as connection:
         connection.execute(sa.text("drop table if exists events"))
     engine.dispose()
     ledger_module._engine.cache_clear()
+
+
+@pytest.fixture
+def impatient(server, monkeypatch):
+    """A ledger that a Postgres which stands still is given half a second for."""
+    monkeypatch.setattr(ledger_module, "PAST_ITS_OWN_SECONDS", 0.1)
+    yield LedgerDatabase(server.url, 0.4)
+    drop(server.url, 0.4)
 
 
 def test_events_come_back_in_order_and_by_pipeline(ledger):
@@ -218,10 +231,9 @@ def test_a_locked_postgres_is_told(postgres):
     assert len(ledger.events("locked")) == events
 
 
-def test_a_postgres_that_stands_still_is_given_up(server, monkeypatch):
+def test_a_postgres_that_stands_still_is_given_up(impatient, server):
     """Connections stand, and it answers nothing: neither to who asks it, nor to who was connected before."""
-    monkeypatch.setattr(ledger_module, "PAST_ITS_OWN_SECONDS", 0.1)
-    database = LedgerDatabase(server.url, 0.4)
+    database = impatient
     assert database.events("still") == []
     began = time.monotonic()
     with server.frozen():
@@ -236,15 +248,28 @@ def test_a_postgres_that_stands_still_is_given_up(server, monkeypatch):
     assert threading.active_count() == connected, "no timer is left running"
 
 
-def test_a_question_that_is_not_answered_is_told_so(server, monkeypatch):
+def test_a_question_that_is_not_answered_is_told_so(impatient, server):
     """It stands still between taking a question and answering it."""
-    monkeypatch.setattr(ledger_module, "PAST_ITS_OWN_SECONDS", 0.1)
-    database = LedgerDatabase(server.url, 0.4)
+    database = impatient
     database.last_sequences()
     told = pytest.raises(LedgerError, match=r"gave no answer within 0\.5 s")
     with told, database._told() as engine, engine.connect() as connection, server.frozen():
         connection.execute(sa.text("SELECT 1"))
     database.last_sequences()
+
+
+def test_an_event_may_be_written_although_nobody_said_so_and_never_twice(impatient, server):
+    """It stands still at the commit, which it has received: going on, it carries it out, with nobody to tell."""
+    frozen = ExitStack()
+    with impatient._told() as engine:
+        sa.event.listen(engine, "commit", lambda _: frozen.enter_context(server.frozen()), once=True)
+    with pytest.raises(LedgerError, match=r"no answer within 0\.5 s(.|\n)*`ml-assets history` before trying again"):
+        impatient.append("p", "released", {"bundle": "a"}, after=0)
+    frozen.close()
+    until(lambda: impatient.last_sequences() == {"p": 1}, 5)
+    with pytest.raises(LedgerConflict):
+        impatient.append("p", "released", {"bundle": "a"}, after=0)
+    assert [e.facts["bundle"] for e in impatient.events("p")] == ["a"]
 
 
 def test_a_connection_that_postgres_ended_is_replaced(server):
