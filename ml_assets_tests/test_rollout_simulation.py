@@ -7,29 +7,36 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from benchmarks.rollout_simulation import CANARY, LATE, PLANS, TRUTHS, Stretch, Truth, cell, in_line, leg_of, simulate
+from benchmarks.rollout_drawn import LATE, Stretch, Truth, leg_of
+from benchmarks.rollout_simulation import CANARY, NOT_PAIRED, PLANS, Plan, cell, in_line, rules_of, simulate
 from ml_assets.core.rollout.machine import begin, step
 from ml_assets.core.rollout.observed import latency_counts
 
 NOW = datetime(2020, 5, 1, tzinfo=UTC)
-SHADOW_FIRST, NOT_PAIRED = "shadow, 5, 25, 50, 100 %", "5, 25, 50, 100 %, not paired"
+SHADOW_FIRST = "shadow, 5, 25, 50, 100 %"
+ENDS = {"roll_back": "rolled back", "promote": "released"}
 
 
-def by_the_machine(truth: Truth, rules, rng: np.random.Generator) -> tuple[str, int]:
+def by_the_machine(truth: Truth, plan: Plan, rng: np.random.Generator) -> tuple[str, int]:
     """The same rollout by the real machine, asked after every request."""
+    rules = plan.rules
     told, done, clock = begin(rules, NOW, ""), [], 0
     while True:
         weight = told.state.weight
         needed = rules.min_requests if weight == 0 else int(1.3 * rules.min_requests * 10_000 / weight) + 50
         now = Stretch.draw(rng, needed, weight, truth)
-        start, number = sum(s.own.size for s in done), told.state.step
-        for seen in range(1, needed + 1):
-            clock += 1
+        if weight:
+            now = now.until(int(np.searchsorted(now.own.cumsum(), rules.min_requests)) + 1)
+        start, number, seen = sum(s.own.size for s in done), told.state.step, 0
+        while told.state.step == number and not told.state.over:
+            seen, clock = seen + 1, clock + 1
+            if seen > now.own.size:
+                now += Stretch.draw(rng, now.own.size, weight, truth)
             legs, first = [], 0
             for i, s in enumerate([*done, now]):
                 size = s.own.size if i < len(done) else seen
                 known = min(max(start + seen - LATE - first, 0), size)
-                leg = leg_of(s, i, rules, size, known)
+                leg = leg_of(s, i, rules, size, known, afterwards=plan.afterwards)
                 counts = [latency_counts(s.latency[:size][which[:size]]) for which in (~s.own, s.own)]
                 champion, candidate = (
                     replace(side, latencies=c) for side, c in zip((leg.champion, leg.candidate), counts, strict=True)
@@ -37,44 +44,88 @@ def by_the_machine(truth: Truth, rules, rng: np.random.Generator) -> tuple[str, 
                 legs.append(replace(leg, champion=champion, candidate=candidate))
                 first += s.own.size
             told = step(told.state, legs, rules, NOW + timedelta(hours=clock))
-            if told.state.over:
-                return told.action, clock
-            if told.state.step != number:
-                break
+        if told.state.over:
+            return ENDS[told.action], clock
         done.append(now.until(seen))
 
 
-@pytest.mark.parametrize("truth", ["loss +5 %", "errors 2 %", pytest.param("p99 × 2", marks=pytest.mark.slow)])
-def test_the_simulation_does_what_the_machine_does(truth):
-    rules = replace(CANARY, steps=(0, 5_000), min_requests=600, max_age=timedelta(days=999))
-    worse = replace(TRUTHS[truth], latency=3 * TRUTHS[truth].latency if truth == "p99 × 2" else 1.0)
-    simulated = simulate(worse, rules, np.random.default_rng(7))
-    assert by_the_machine(worse, rules, np.random.default_rng(7)) == ("roll_back", simulated.requests)
+QUICK = replace(CANARY, min_requests=600, max_age=timedelta(days=999))
+HALF = replace(QUICK, steps=(0, 5_000))
+CASES = {
+    # name: truth, plan, whether it takes long
+    "loss": (Truth(loss=1.05), Plan(HALF), False),
+    "errors": (Truth(failing=0.02), Plan(HALF), False),
+    "slow": (Truth(latency=6.0), Plan(HALF), True),
+    "green is slow": (Truth(latency=3.0), Plan(replace(QUICK, strategy="blue_green", steps=(0, 10_000))), True),
+    "a shadow that waits": (
+        Truth(), Plan(rules_of(strategy="shadow", min_requests=600, min_time="0s", max_age="999d",
+                               guardrails={"estimated_loss": None, "loss_ruled_out": 0.05})), True,
+    ),
+    "not paired": (Truth(loss=1.05), Plan(replace(NOT_PAIRED, steps=(5_000,), max_age=timedelta(days=999))), True),
+    "an A/B test": (
+        Truth(loss=0.95), Plan(rules_of(strategy="ab_test", min_time="0s", max_age="999d", min_requests=100)), True
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(name, marks=[pytest.mark.slow] if told[2] else []) for name, told in CASES.items()]
+)
+def test_the_simulation_does_what_the_machine_does(case):
+    truth, plan, _ = CASES[case]
+    simulated = simulate(truth, plan, np.random.default_rng(7))
+    assert simulated.requests > 100
+    assert by_the_machine(truth, plan, np.random.default_rng(7)) == (simulated.end, simulated.requests)
 
 
 @pytest.mark.parametrize("truth", ["loss +5 %", "errors 2 %", "all three"])
 def test_a_bad_candidate_is_rolled_back_and_harms_hardly_anybody(truth):
     told = cell(SHADOW_FIRST, truth, 25)
     assert told.rolled_back == 1.0
-    assert told.of_rolled_back("harmed", 0.5) == 0, "most are found while nobody is answered by it"
+    assert told.of("rolled back", "harmed", 0.5) == 0, "most are found while nobody is answered by it"
     named = {"loss +5 %": {"loss"}, "errors 2 %": {"errors"}, "all three": {"errors", "loss"}}[truth]
     assert {o.guardrail for o in told.outcomes} <= named
-    assert in_line(told).startswith(f"| {SHADOW_FIRST} | {truth} | 100.0% | ")
+    assert in_line(told).startswith(f"| {SHADOW_FIRST} | {truth} | 100.0% | 0.0% | ")
 
 
 def test_a_slow_candidate_is_rolled_back_soon_after_it_answers():
     told = cell(SHADOW_FIRST, "p99 × 2", 8)
     assert Counter(o.guardrail for o in told.outcomes) == {"p99_ratio": 8}
-    assert 0 < told.of_rolled_back("harmed", 0.95) < 1_000
+    assert 0 < told.of("rolled back", "harmed", 0.95) < 1_000
 
 
 def test_an_equal_candidate_is_released():
-    assert cell(SHADOW_FIRST, "equal", 4).rolled_back == 0.0
+    assert cell(SHADOW_FIRST, "equal", 4).share("released") == 1.0
+
+
+def test_not_paired_a_higher_loss_is_found_by_what_is_scored_afterwards():
+    told = cell("5, 25, 50, 100 %, not paired", "loss +5 %", 10)
+    assert told.rolled_back == 1.0
+    assert told.of("rolled back", "harmed", 0.95) < 200
+
+
+def test_a_shadow_that_must_rule_a_loss_out_releases_no_bad_candidate():
+    waiting = cell("`shadow`, 5 % ruled out", "loss +5 %", 60)
+    assert waiting.share("released") == 0.0
+    assert cell("`shadow`", "loss +5 %", 60).share("released") > 0.1, "a thousand requests, half of them with labels"
+    assert cell("`shadow`, 5 % ruled out", "equal", 20).share("released") == 1.0
+
+
+@pytest.mark.slow
+def test_without_common_features_it_waits_until_the_loss_is_sure():
+    bad, equal = (cell("the same, models of other features", truth, 5) for truth in ("loss +5 %", "equal"))
+    assert bad.share("released") == 0.0
+    assert equal.share("released") == 1.0
+    assert equal.of("released", "requests", 0.5) > 40_000, "as many labels it takes"
 
 
 @pytest.mark.slow
 def test_false_alarms_are_as_rare_as_asked_for():
     # 5 %, and three standard errors of so many rollouts.
-    for plan, truth in [(p, "equal") for p in PLANS] + [(NOT_PAIRED, "at the limits: loss +1 %, p99 × 1.5")]:
+    limits = "at the limits: loss +1 %, p99 × 1.5"
+    quick = [name for name in PLANS if "other features" not in name]
+    cells = [(name, "equal") for name in quick]
+    cells += [(name, limits) for name in ("5, 25, 50, 100 %, not paired", "`blue_green`")]
+    for plan, truth in cells:
         told = cell(plan, truth, 80, seed=1)
         assert told.rolled_back <= 0.05 + 3 * (0.05 * 0.95 / 80) ** 0.5, (plan, truth)

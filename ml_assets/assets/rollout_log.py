@@ -26,25 +26,52 @@ def seen_of(pipeline: Pipeline, rollout: Rollout, store: Store, models: Models, 
     """What was seen of a rollout up to now, period by period.
 
     Labels are those that were delivered by request id; where the pipeline has a natural key (`serving.key`), also
-    those of the stored partitions.
+    those of the stored partitions. Where the rollout is not paired, some requests are scored by the other model now.
     """
     import polars as pl
 
+    from ml_assets.core.features import LABEL
     from ml_assets.core.metrics import losses
-    from ml_assets.core.rollout.reading import legs_of
+    from ml_assets.core.rollout.reading import AFTERWARDS, legs_of
 
     def expect(bundle: str, rows: "pl.DataFrame") -> "Floats | None":
         return expected_losses(pipeline, models, bundle, rows)
 
     rows = with_labels(pipeline, store, logs, rollout)
-    sample = None
-    if rollout.rules["guardrails"]["estimated_loss"] is not None:
+    sample, estimates = None, rollout.rules["guardrails"]["estimated_loss"] is not None
+    if not rollout.rules["paired"]:
+        sample = answered_by_one(pipeline, models, logs, rollout, rows)
+        known = rows.select("request_id", "row", LABEL).unique(["request_id", "row"], keep="first")
+        afterwards = sample.filter(pl.col("role") == AFTERWARDS).join(known, on=["request_id", "row"], how="left")
+        rows = pl.concat([rows, afterwards], how="diagonal")
+    elif estimates:
         ours, since = since_it_began(rollout)
         every = max(1, rows["request_id"].n_unique() // MOST_SAMPLED)
         part = ours & (pl.col("request_id").hash() % every == 0)
         sample = logs.rows(pipeline.name, "requests", where=part, since=since)
     loss = partial(losses, pipeline.config.metric, alpha=pipeline.alpha)
-    return legs_of(rollout, rows, loss, expect, sample)
+    return legs_of(rollout, rows, loss, expect if estimates else None, sample)
+
+
+def answered_by_one(
+    pipeline: Pipeline, models: Models, logs: PredictionLogs, rollout: Rollout, rows: "pl.DataFrame"
+) -> "pl.DataFrame":
+    """Requests with their features, a sample of what either model answered, and as the other one scores them."""
+    import polars as pl
+
+    from ml_assets.core.rollout.afterwards import sample_of, scored_by_the_other
+
+    ours, since = since_it_began(rollout)
+    part = ours & pl.col("request_id").is_in(sample_of(rollout, rows).implode())
+    taken = logs.rows(pipeline.name, "requests", where=part, since=since)
+    if taken.is_empty():
+        return taken
+    champion, candidate = models.load(rollout.champion), models.load(rollout.candidate)
+    threads = pipeline.config.model.threads
+    each = [
+        scored_by_the_other(taken, *pair, threads=threads) for pair in ((champion, candidate), (candidate, champion))
+    ]
+    return pl.concat([taken, *each])
 
 
 def since_it_began(rollout: Rollout) -> "tuple[pl.Expr, str]":

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 BASIS_POINTS = 100
 """Of a percent."""
+RULED_OUT_ABOVE_LIMIT = 0.04
+"""Share of the champion's loss between the limit and what is ruled out: it takes as many labels as to find 5 % more."""
 
 
 class _Section(BaseModel):
@@ -53,6 +55,13 @@ class Guardrails(_Section):
         gt=0,
         lt=1,
         description="Probability that a candidate within all limits is rolled back, over the whole rollout.",
+    )
+    loss_ruled_out: float | None = Field(
+        default=None,
+        gt=0,
+        description="A realised loss above the champion's, as a share, that must surely be ruled out before the "
+        "champion answers nothing any more; until max_age labels are waited for, then the champion stays. null: not "
+        "waited for. Absent: where paired is false, 0.04 above loss, else not waited for.",
     )
 
 
@@ -130,10 +139,13 @@ class Rollout(_Section):
         from ml_assets.core.rollout import rules as core
 
         shares = None if self.steps is None else tuple(_weight(s) for s in self.steps)
+        told = self.guardrails.model_dump()
+        if "loss_ruled_out" not in self.guardrails.model_fields_set and self._may_miss_losses():
+            told["loss_ruled_out"] = round(told["loss"] + RULED_OUT_ABOVE_LIMIT, 9)
         return core.Rules(
             strategy=self.strategy,
             steps=core.STEPS[self.strategy] if shares is None else shares,
-            guardrails=core.Guardrails(**self.guardrails.model_dump()),
+            guardrails=core.Guardrails(**told),
             breaker=breaker.Breaker(**self.breaker.model_dump()),
             min_requests=self.min_requests,
             min_labels=self.min_labels,
@@ -142,6 +154,11 @@ class Rollout(_Section):
             paired=self.paired,
             floor=round(self.floor * BASIS_POINTS),
         )
+
+    def _may_miss_losses(self) -> bool:
+        """Whether a higher loss is a reason to go back that may go unseen: losses of different requests vary more."""
+        released_unseen = self.strategy in ("shadow", "canary", "blue_green")
+        return released_unseen and not self.paired and self.guardrails.loss is not None
 
 
 def _weight(share: str | float) -> int:

@@ -57,6 +57,30 @@ def mean_radius(rows: Number, variance: Number, alpha: float, *, one_sided: bool
     return np.where(n >= LEAST_ROWS, radius, np.inf)
 
 
+def rows_until(radius: float, variance: float, alpha: float, *, one_sided: bool, tuned_at: float = TUNED_AT) -> int:
+    """The fewest rows at which `mean_radius` is at most so wide, if the variance stays what it is.
+
+    Args:
+        radius: above 0.
+        variance, alpha, one_sided, tuned_at: as of `mean_radius`.
+
+    Raises:
+        ValueError: the radius is not above 0.
+    """
+    if not radius > 0:
+        raise ValueError(f"radius {radius}; expected one above 0")
+    few, many = LEAST_ROWS - 1, LEAST_ROWS
+    while mean_radius(many, variance, alpha, one_sided=one_sided, tuned_at=tuned_at) > radius:
+        few, many = many, 2 * many
+    while many - few > 1:
+        middle = (few + many) // 2
+        if mean_radius(middle, variance, alpha, one_sided=one_sided, tuned_at=tuned_at) > radius:
+            few = middle
+        else:
+            many = middle
+    return many
+
+
 def rate_evidence(hits: Number, rows: Number, rate: Number) -> Number:
     """Logarithm of the evidence against a rate: it exceeds log(1/alpha) at any time with probability alpha at most.
 

@@ -7,6 +7,7 @@ import dagster as dg
 import pytest
 
 from ml_assets.assets.rollout_log import seen_of
+from ml_assets.core.bundle import Bundle
 from ml_assets.core.releases import GENESIS, Event
 from ml_assets.core.rollout.recorded import Rollout
 from ml_assets.core.rollout.rules import Guardrails, Rules
@@ -81,3 +82,47 @@ def test_the_bundles_own_estimator_is_asked_only_where_a_guardrail_looks(place):
     with pytest.raises(Exception, match=OTHER[:12]):
         seen(place, asking)  # the other bundle is none that is kept: only who is asked needs one
     assert seen(place, told).estimated.rows == 0
+
+
+def apart(place, other) -> list:
+    """Of two requests each model answers one, and scores none beside."""
+    scores = other.predict(other.feature_frame(month())).tolist()
+    return [
+        e if i % 2 else e._replace(bundle=other.sha256, variant="candidate", prediction=scores[i])
+        for i, e in enumerate(place.entries(month()))
+    ]
+
+
+def canary(place, other: str, *, paired: bool, **guardrails) -> Rollout:
+    told = rollout_of(place)
+    moved = {
+        **told.events[0].facts,
+        "to": {**told.events[0].facts["to"], "phase": "canary", "step": 1, "weight": 5_000},
+    }
+    rules = {**told.rules, "paired": paired, "guardrails": {**told.rules["guardrails"], **guardrails}}
+    return replace(told, candidate=other, rules=rules, events=(replace(told.events[0], facts=moved),))
+
+
+def test_what_either_answered_is_scored_by_the_other_where_nothing_is_paired(place):
+    other = Bundle({**place.bundle.facts, "as_of": "2024-03"}, place.bundle.files)
+    place.models.save(other)
+    place.log(apart(place, other))
+    place.land(month())
+    assert seen(place, canary(place, other.sha256, paired=True)).losses.rows == 0
+    leg = seen(place, canary(place, other.sha256, paired=False))
+    assert (leg.champion.tried, leg.candidate.tried) == (30, 30)
+    assert (leg.losses.rows, leg.predictions.rows) == (60, 60)
+    assert leg.losses.champion.total == leg.losses.candidate.total, "it is the same model"
+    by_hand = (month()["label"] - place.bundle.predict(place.bundle.feature_frame(month()))).abs()
+    assert leg.losses.champion.total == pytest.approx(by_hand.sum())
+    assert leg.champion.losses.rows == leg.candidate.losses.rows == 30
+
+
+def test_models_of_other_features_stay_apart(place):
+    features = [{**f, "unit": "km"} for f in place.bundle.facts["features"]]
+    other = Bundle({**place.bundle.facts, "features": features}, place.bundle.files)
+    place.models.save(other)
+    place.log(apart(place, other))
+    place.land(month())
+    leg = seen(place, canary(place, other.sha256, paired=False))
+    assert (leg.losses.rows, leg.champion.losses.rows, leg.candidate.losses.rows) == (0, 30, 30)

@@ -32,12 +32,17 @@ def test_the_example_of_the_design():
         ({"min_time": "1d"}, Rules(min_time=timedelta(days=1))),
         ({"min_time": "0s"}, Rules(min_time=timedelta(0))),
         ({"max_age": "36h"}, Rules(max_age=timedelta(hours=36))),
-        ({"paired": False}, Rules(paired=False)),
+        ({"paired": False}, Rules(paired=False, guardrails=Guardrails(loss_ruled_out=0.05))),
+        ({"paired": False, "guardrails": {"loss": 0.1}},
+         Rules(paired=False, guardrails=Guardrails(loss=0.1, loss_ruled_out=0.14))),
+        ({"paired": False, "guardrails": {"loss_ruled_out": None}}, Rules(paired=False)),
+        ({"paired": False, "guardrails": {"loss": None}}, Rules(paired=False, guardrails=Guardrails(loss=None))),
+        ({"paired": False, "strategy": "ab_test"}, Rules("ab_test", (5_000,), paired=False)),
         *[
             ({"guardrails": {name: value}}, Rules(guardrails=Guardrails(**{name: value})))
             for name, value in [
                 ("errors", 0.1), ("p99_ratio", 3.0), ("prediction_shift", 1.0), ("loss", 0.0), ("estimated_loss", None),
-                ("alpha", 0.01),
+                ("alpha", 0.01), ("loss_ruled_out", 0.2),
             ]
         ],
         *[
@@ -63,6 +68,8 @@ def test_every_key_changes_its_rule(written, rules):
         ({"guardrails": {"errors": 1.5}}, "errors"),
         ({"guardrails": {"p99_ratio": 0.5}}, "p99_ratio"),
         ({"guardrails": {"latency": 2}}, "latency"),
+        ({"guardrails": {"loss_ruled_out": 0.01}}, "expected more than loss, 0.01"),
+        ({"strategy": "bandit", "guardrails": {"loss_ruled_out": 0.05}}, "surely better"),
         ({"breaker": {"window": 1}}, "window"),
         ({"min_requests": 0}, "min_requests"),
         ({"check_every_seconds": 0}, "check_every_seconds"),

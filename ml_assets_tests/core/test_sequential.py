@@ -15,6 +15,7 @@ from ml_assets.core.sequential import (
     quantile_ranks,
     rate_bounds,
     rate_evidence,
+    rows_until,
 )
 
 RUNS, ROWS, ALPHA = 300, 3_000, 0.05
@@ -71,6 +72,15 @@ def test_few_rows_bound_nothing_and_more_rows_bound_closer():
     rho2 = (-2 * log(0.05) + log(1 - 2 * log(0.05))) / 1_000
     by_hand = (2 * (500 * rho2 + 1) / (500**2 * rho2) * log((500 * rho2 + 1) ** 0.5 / 0.05)) ** 0.5
     assert mean_radius(500, 1.0, 0.05, one_sided=False) == pytest.approx(by_hand)
+
+
+@pytest.mark.parametrize("radius", [10.0, 0.1, 0.02])
+def test_the_rows_that_a_bound_needs_are_the_first_at_which_it_is_close_enough(radius):
+    needed = rows_until(radius, 4.0, ALPHA, one_sided=True)
+    before, then = (mean_radius(needed + i, 4.0, ALPHA, one_sided=True) for i in (-1, 0))
+    assert then <= radius < before
+    with pytest.raises(ValueError, match="expected one above 0"):
+        rows_until(0.0, 4.0, ALPHA, one_sided=True)
 
 
 @pytest.mark.parametrize("rate", [0.5, 0.05, 0.01])

@@ -1,52 +1,23 @@
 """Whether a candidate does what it must not: each guardrail a test that stays valid however often one looks.
 
-What a guardrail may be is in `rules`, how the tests work in `core.sequential`. A candidate within all limits is
-rolled back with probability `alpha` at most, over its whole rollout.
+What a guardrail may be is in `rules`, how the tests work in `core.sequential`; predictions and losses are compared in
+`differences`. A candidate within all limits is rolled back with probability `alpha` at most, over its whole rollout.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from math import ceil, exp, log
-from typing import Any
 
 import numpy as np
 
-from ml_assets.core.rollout.observed import BINS, GROWTH, Leg, Pairs, Seen, Sums, latency_quantile, stratified
+from ml_assets.core.rollout.differences import loss, shift
+from ml_assets.core.rollout.finding import Finding
+from ml_assets.core.rollout.observed import BINS, GROWTH, Leg, Seen, latency_quantile
 from ml_assets.core.rollout.rules import Guardrails
-from ml_assets.core.sequential import LEAST_ROWS, Blame, Number, blame, mean_radius
+from ml_assets.core.sequential import Blame, Number, blame
 
 LEAST_ANSWERED = 500
 """Requests of the champion in a period below which its 99th percentile is too rough to compare with."""
 P99 = 0.99
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What one guardrail says.
-
-    Args:
-        guardrail: its name.
-        broken: whether the candidate is surely beyond the limit.
-        limit: of the guardrail.
-        rows: requests or labels it rests on.
-        estimate: what is limited, as far as seen.
-        words: all of it; empty where many looks are judged at once.
-    """
-
-    guardrail: str
-    broken: Any
-    limit: float
-    rows: Number
-    estimate: Number
-    words: str = ""
-    numbers: dict[str, float] = field(default_factory=dict)
-
-    def to_json(self) -> dict[str, Any]:
-        """As JSON."""
-        return {
-            "guardrail": self.guardrail, "broken": bool(self.broken), "limit": self.limit, "rows": int(self.rows),
-            "estimate": float(self.estimate), "words": self.words, **self.numbers,
-        }  # fmt: skip
 
 
 def judge(legs: Sequence[Leg], rules: Guardrails, *, paired: bool) -> list[Finding]:
@@ -150,44 +121,6 @@ def p99_ratio(legs: Sequence[Leg]) -> tuple[float, float] | None:
     found = [latency_quantile(np.sum([getattr(leg, who).latencies for leg in told], axis=0), P99)
              for who in ("champion", "candidate")]  # fmt: skip
     return (found[0], found[1]) if found[0] is not None and found[1] is not None else None
-
-
-def shift(legs: Sequence[Leg], limit: float, alpha: float, *, paired: bool) -> Finding:
-    """Whether the mean prediction is surely farther from the champion's than allowed, up or down."""
-    pairs = sum((leg.predictions for leg in legs), Pairs())
-    found = pairs.difference() if paired else stratified(legs, "predictions")
-    own = pairs.champion if paired else sum((leg.champion.predictions for leg in legs), Sums())
-    scale = np.sqrt(own.variance)
-    radius = mean_radius(found.rows, found.variance, alpha, one_sided=False)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        estimate = np.where(scale > 0, found.mean / scale, 0.0)
-    broken = np.abs(found.mean) - radius > limit * scale
-    words = ""
-    if np.ndim(broken) == 0:
-        words = (
-            f"predictions: {float(estimate):+.2f} of the champion's standard deviation on average, of "
-            f"{int(found.rows):,} requests; limit {limit:g}"
-        )
-    return Finding("prediction_shift", broken, limit, found.rows, estimate, words)
-
-
-def loss(name: str, legs: Sequence[Leg], limit: float, alpha: float, *, paired: bool) -> Finding:
-    """Whether the candidate's loss is surely higher than the champion's by more than a share of it."""
-    pairs = sum((leg.estimated if name == "estimated_loss" else leg.losses for leg in legs), Pairs())
-    found = pairs.difference(1 + limit) if paired else stratified(legs, "losses", 1 + limit)
-    plain = pairs.difference() if paired else stratified(legs, "losses")
-    own = pairs.champion if paired else sum((leg.champion.losses for leg in legs), Sums())
-    broken = found.mean - mean_radius(found.rows, found.variance, alpha, one_sided=True) > 0
-    with np.errstate(divide="ignore", invalid="ignore"):
-        estimate = np.where(own.mean > 0, plain.mean / own.mean, 0.0)
-    words = ""
-    if np.ndim(broken) == 0:
-        what = "estimated loss" if name == "estimated_loss" else "loss"
-        few = f"; below {LEAST_ROWS} nothing is concluded" if found.rows < LEAST_ROWS else ""
-        words = (
-            f"{what}: {float(estimate):+.2%} against the champion on {int(found.rows):,} rows; limit {limit:+.2%}{few}"
-        )
-    return Finding(name, broken, limit, found.rows, estimate, words)
 
 
 def sum_of(legs: Sequence[Leg], count: str) -> tuple[Number, Number]:

@@ -12,12 +12,13 @@ import numpy as np
 
 from ml_assets.core.durations import in_words
 from ml_assets.core.rollout.bandit import GRID, thompson_weight
+from ml_assets.core.rollout.differences import RuledOut, ruled_out
 from ml_assets.core.rollout.guardrails import judge
 from ml_assets.core.rollout.observed import Leg, Pairs, Sums, stratified
-from ml_assets.core.rollout.rules import SHADOW, Rules
+from ml_assets.core.rollout.rules import SHADOW, TESTS, Rules
 from ml_assets.core.rollout.state import OVER, Action, Phase, State, Transition
 from ml_assets.core.routing import WHOLE
-from ml_assets.core.sequential import mean_radius
+from ml_assets.core.sequential import Number, mean_radius
 
 
 def begin(rules: Rules, now: datetime, why: str) -> Transition:
@@ -45,13 +46,15 @@ def step(
     told = tuple(f.words for f in findings)
     if broken := tuple(f.words for f in findings if f.broken):
         return Transition("roll_back", _ended(state, "rolled_back"), broken, evidence)
-    lacking = _lacking(state, legs, rules, now)
+    feared = ruling_out(state, legs, rules)
+    evidence |= {} if feared is None else {"loss_ruled_out": feared.to_json()}
+    lacking = _lacking(state, legs, rules, now, feared)
     if state.paused is None and (age := now - state.begun - timedelta(seconds=state.held)) > rules.max_age:
         why = f"{in_words(age)} old, at most {in_words(rules.max_age)}; the champion stays"
         return Transition("expire", _ended(state, "expired"), (why, *lacking, *told), evidence)
     if state.paused is not None:
         return Transition("stay", state, (f"paused since {state.paused:%Y-%m-%d %H:%M} UTC", *told), evidence)
-    if rules.strategy in ("ab_test", "bandit"):
+    if rules.strategy in TESTS:
         return _tested(state, legs, rules, now, lacking, evidence, (rollout, look))
     if lacking:
         return Transition("stay", state, (*lacking, *told), evidence)
@@ -122,7 +125,7 @@ def _asked(action: Action, before: State, after: State, why: str) -> Transition:
 
 
 def _phase(rules: Rules, at: int) -> Phase:
-    if rules.strategy in ("ab_test", "bandit"):
+    if rules.strategy in TESTS:
         return "test"
     if rules.steps[at] == SHADOW:
         return "shadow"
@@ -133,7 +136,17 @@ def _ended(state: State, phase: Phase) -> State:
     return replace(state, phase=phase, weight=WHOLE if phase == "promoted" else 0, paused=None)
 
 
-def _lacking(state: State, legs: Sequence[Leg], rules: Rules, now: datetime) -> tuple[str, ...]:
+def ruling_out(state: State, legs: Sequence[Leg], rules: Rules) -> RuledOut | None:
+    """Whether the loss is ruled out that has to be before this step is left; None: none has to be."""
+    limit = rules.guardrails.loss_ruled_out
+    if limit is None or state.over or not rules.rules_out_at(state.step):
+        return None
+    return ruled_out(legs, limit, rules.guardrails.own_alpha, paired=rules.paired)
+
+
+def _lacking(
+    state: State, legs: Sequence[Leg], rules: Rules, now: datetime, feared: RuledOut | None
+) -> tuple[str, ...]:
     """What this step still waits for, in words."""
     own = [leg for leg in legs if leg.step == state.step]
     requests = int(sum(leg.candidate.tried if state.weight == SHADOW else leg.candidate.answered for leg in own))
@@ -142,17 +155,25 @@ def _lacking(state: State, legs: Sequence[Leg], rules: Rules, now: datetime) -> 
         told.append(f"{in_percent(state.weight)}: {requests:,} of {rules.min_requests:,} requests")
     if (spent := (state.paused or now) - state.since) < rules.min_time:
         told.append(f"{in_percent(state.weight)}: {in_words(spent)} of {in_words(rules.min_time)}")
-    labels = int(_losses(legs, rules).rows)
+    labels = int(losses_apart(legs, rules).rows)
     last = state.step + 1 == len(rules.steps)
     if last and labels < rules.min_labels:
         told.append(f"{labels:,} of {rules.min_labels:,} labels")
+    if feared is not None and not feared.holds:
+        told.append(f"{in_percent(state.weight)}: {feared.words}")
     return tuple(told)
 
 
-def _losses(legs: Sequence[Leg], rules: Rules) -> Sums:
+def losses_apart(legs: Sequence[Leg], rules: Rules) -> Sums:
     """Sums of candidate − champion of the realised losses."""
     paired: Pairs = sum((leg.losses for leg in legs), Pairs())
     return paired.difference() if rules.paired else stratified(legs, "losses")
+
+
+def compared_losses(legs: Sequence[Leg], rules: Rules) -> tuple[Sums, Number]:
+    """Candidate − champion of the realised losses, and how far the mean may be from the true one at any look."""
+    found = losses_apart(legs, rules)
+    return found, mean_radius(found.rows, found.variance, rules.guardrails.alpha, one_sided=False)
 
 
 def _tested(
@@ -160,9 +181,8 @@ def _tested(
     evidence: dict[str, Any], seed: tuple[str, int],
 ) -> Transition:  # fmt: skip
     """An A/B test ends when its confidence sequence no longer holds zero; a bandit moves its weights until then."""
-    found = _losses(legs, rules)
-    radius = float(mean_radius(found.rows, found.variance, rules.guardrails.alpha, one_sided=False))
-    low, high = float(found.mean) - radius, float(found.mean) + radius
+    found, radius = compared_losses(legs, rules)
+    low, high = float(found.mean - radius), float(found.mean + radius)
     told = f"loss: {float(found.mean):+.4g} against the champion ({low:+.4g} to {high:+.4g}, {int(found.rows):,} rows)"
     evidence = {**evidence, "difference": {"estimate": float(found.mean), "low": _finite(low), "high": _finite(high)}}
     if not lacking and high < 0:

@@ -24,6 +24,8 @@ Expect = Callable[[str, pl.DataFrame], Floats | None]
 """A bundle's SHA-256 and rows of the log that it scored -> the loss that is expected of each; None: it can't tell."""
 MOST_ESTIMATED = 2_000
 """Rows of a period whose loss is estimated, evenly spread: what is left out adds next to nothing."""
+AFTERWARDS = "afterwards"
+"""Role of rows that are in no log: what the other model makes of a request that it did not score, see `afterwards`."""
 _ROW = ["request_id", "row"]
 
 
@@ -55,25 +57,31 @@ def legs_of(
 
     Args:
         rollout: whose champion and candidate.
-        rows: rows of the log since it began, with `label` (float64, null where it is not known).
+        rows: rows of the log since it began, with `label` (float64, null where it is not known); those that were scored
+            afterwards make pairs, and count as nobody's request.
         loss: the deciding loss.
         expect: estimates losses; None: they are not estimated.
         sample: some of these rows, whole requests with their `values`, of which losses are estimated.
     """
-    arms = pl.col("variant").is_in([CHAMPION, CANDIDATE]) | (pl.col("role") == SHADOW)
-    ours = arms & pl.col("bundle").is_in([rollout.champion, rollout.candidate])
-    own = rows.filter(ours)
-    told = [_leg(period, _within(own, period), rollout, loss) for period in periods_of(rollout)]
+    own = of_arms(rollout, rows)
+    told = [_leg(period, within(own, period), rollout, loss) for period in periods_of(rollout)]
     if expect is None or sample is None:
         return told
-    part = sample.filter(ours, pl.col("prediction").is_not_null(), pl.col("values").is_not_null())
+    part = of_arms(rollout, sample).filter(pl.col("prediction").is_not_null(), pl.col("values").is_not_null())
     return [
-        replace(leg, estimated=_estimated(rollout, _within(part, period), expect))
+        replace(leg, estimated=_estimated(rollout, within(part, period), expect))
         for leg, period in zip(told, periods_of(rollout), strict=True)
     ]
 
 
-def _within(rows: pl.DataFrame, period: Period) -> pl.DataFrame:
+def of_arms(rollout: Rollout, rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows of champion and candidate that nobody asked for by version or for a test."""
+    arms = pl.col("variant").is_in([CHAMPION, CANDIDATE]) | (pl.col("role") == SHADOW)
+    return rows.filter(arms, pl.col("bundle").is_in([rollout.champion, rollout.candidate]))
+
+
+def within(rows: pl.DataFrame, period: Period) -> pl.DataFrame:
+    """The rows of a period."""
     later = pl.lit(value=True) if period.end is None else pl.col("at") < period.end
     return rows.filter(pl.col("at") >= period.start, later)
 
@@ -97,7 +105,8 @@ def _leg(period: Period, rows: pl.DataFrame, rollout: Rollout, loss: Loss) -> Le
 def _seen(rows: pl.DataFrame, loss: Loss) -> Seen:
     """What was seen of a model; requests are counted by their first row."""
     chosen = pl.col("role").is_in([ANSWERED, FAILED])
-    requests, answered = rows.filter(pl.col("row") == 0), rows.filter(pl.col("role") == ANSWERED)
+    requests = rows.filter(pl.col("row") == 0, pl.col("role") != AFTERWARDS)
+    answered = rows.filter(pl.col("role") == ANSWERED)
     # By row: a client that sends many rows at once would make its arm look slow.
     per_row = answered.group_by("request_id").agg(pl.col("latency_us").first() / pl.len())
     labelled = answered.filter(pl.col(LABEL).is_not_null(), pl.col("prediction").is_not_null())

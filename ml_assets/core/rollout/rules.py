@@ -24,6 +24,8 @@ STEPS: dict[Strategy, tuple[int, ...]] = {
     "bandit": (5_000,),
 }
 """Strategy -> the candidate's weights step by step, in basis points, where nothing else is said."""
+TESTS: tuple[Strategy, ...] = ("ab_test", "bandit")
+"""Strategies that release what is surely better, and nothing else."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,8 @@ class Guardrails:
         loss: how much higher the realised loss may be than the champion's, as a share of it.
         estimated_loss: likewise for the loss that is estimated before labels are known.
         alpha: probability that a candidate within all limits is ever rolled back, however often one looks.
+        loss_ruled_out: a loss above the champion's, as a share of it, that must surely be ruled out before the champion
+            answers nothing any more; None: that is not waited for.
     """
 
     errors: float | None = 0.005
@@ -45,6 +49,7 @@ class Guardrails:
     loss: float | None = 0.01
     estimated_loss: float | None = 0.1
     alpha: float = 0.05
+    loss_ruled_out: float | None = None
 
     @property
     def own_alpha(self) -> float:
@@ -97,12 +102,29 @@ class Rules:
             "bandit": (len(self.steps) == 1 and 0 < self.steps[0] < WHOLE, "one share between none and all"),
         }[self.strategy]
         wrong += [] if fits[0] else [f"steps: {self.steps} of strategy {self.strategy}; expected {fits[1]}"]
+        wrong += self._wrong_to_rule_out()
         wrong += [f"floor: {self.floor}"] if not 0 < self.floor <= WHOLE // 2 else []
         if wrong:
             raise ConfigError(
                 "rules of a rollout", found=wrong, expected="rising weights that the strategy can take",
                 cure="correct the section `rollout`",
             )  # fmt: skip
+
+    def _wrong_to_rule_out(self) -> list[str]:
+        feared, limit = self.guardrails.loss_ruled_out, self.guardrails.loss
+        if feared is None:
+            return []
+        named = f"guardrails.loss_ruled_out: {feared}"
+        if self.strategy in TESTS:
+            return [f"{named} of strategy {self.strategy}; expected none, since only what is surely better is released"]
+        return [f"{named}; expected more than loss, {limit}"] if limit is not None and feared <= limit else []
+
+    def rules_out_at(self, step: int) -> bool:
+        """Whether a loss must be ruled out before a step is left: after it the champion answers nothing any more."""
+        if self.guardrails.loss_ruled_out is None:
+            return False
+        last = step + 1 == len(self.steps)
+        return (step == 0 or self.steps[step] < WHOLE) if last else self.steps[step + 1] == WHOLE
 
     def to_json(self) -> dict[str, Any]:
         """As JSON, times in seconds."""

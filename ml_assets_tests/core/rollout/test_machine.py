@@ -9,6 +9,7 @@ import pytest
 
 from ml_assets.core.errors import ConfigError, EvidenceError
 from ml_assets.core.rollout.bandit import thompson_weight
+from ml_assets.core.rollout.differences import ruled_out
 from ml_assets.core.rollout.machine import abort, begin, pause, released, resume, step, supersede, turn_down
 from ml_assets.core.rollout.observed import Leg, Pairs, Seen, Sums, latency_counts
 from ml_assets.core.rollout.rules import STEPS, Guardrails, Rules
@@ -62,6 +63,8 @@ def at(number: int, rules: Rules = CANARY, **changes: Any) -> State:
 
 
 SHADOW, FIVE = at(0), at(1)
+FEARED = replace(CANARY, guardrails=Guardrails(loss_ruled_out=0.05))
+ALONE = replace(FEARED, steps=(5_000,), paired=False)
 CASES = {
     # name: state, legs, rules, time after the beginning, action, phase and weight then, a reason
     "nothing was seen": (SHADOW, [], CANARY, 60, "stay", ("shadow", 0), "shadow: 0 of 1,000 requests"),
@@ -130,6 +133,38 @@ CASES = {
     "old, and paused most of the time": (
         at(0, held=2 * 86_400.0, since=NOW + timedelta(days=2)), [leg(rows=10)], CANARY, 49 * 60, "stay",
         ("shadow", 0), "10 of 1,000",
+    ),
+    "a loss is ruled out only before the champion answers nothing": (
+        at(2, FEARED), [leg(2, 2_500, 6_000, labels=0)], FEARED, 60, "advance", ("canary", 5_000), "25 %"
+    ),
+    "no label rules a loss out": (
+        at(3, FEARED), [leg(3, 5_000, labels=0)], FEARED, 60, "stay", ("canary", 5_000),
+        "a loss of +5.00% against the champion is not ruled out: +0.00% on 0 rows; how many labels are needed can't be",
+    ),
+    "too few labels rule it out": (
+        at(3, FEARED), [leg(3, 5_000, labels=150)], FEARED, 60, "stay", ("canary", 5_000), "more labels are needed"
+    ),
+    "enough labels rule it out": (at(3, FEARED), [leg(3, 5_000)], FEARED, 60, "advance", ("canary", 10_000), "50 %"),
+    "once it answers everything, no label is waited for": (
+        at(4, FEARED), [leg(4, 10_000, labels=0)], FEARED, 60, "promote", ("promoted", 10_000), "all steps"
+    ),
+    "a loss as high as is feared": (
+        at(3, FEARED), [leg(3, 5_000, worse=0.049, labels=150)], FEARED, 60, "stay", ("canary", 5_000), "not ruled out"
+    ),
+    "too old, and labels are missing": (
+        at(3, FEARED), [leg(3, 5_000, labels=150)], FEARED, 49 * 60, "expire", ("expired", 0), "more labels are needed"
+    ),
+    "arms of a few thousand rows can't tell": (
+        at(0, ALONE), [leg(0, 5_000, 4_000, labels=4_000, paired=False)], ALONE, 60, "stay", ("canary", 5_000),
+        "more labels are needed",
+    ),
+    "arms of many rows can": (
+        at(0, ALONE), [leg(0, 5_000, 90_000, labels=90_000, paired=False)], ALONE, 60, "promote",
+        ("promoted", 10_000), "all steps",
+    ),
+    "arms of many rows find a higher loss": (
+        at(0, ALONE), [leg(0, 5_000, 90_000, worse=0.06, labels=90_000, paired=False)], ALONE, 60, "roll_back",
+        ("rolled_back", 0), "loss: +",
     ),
     "it has ended": (at(0, phase="rolled_back"), [leg()], CANARY, 60, "stay", ("rolled_back", 0), "it has ended"),
 }  # fmt: skip
@@ -247,6 +282,43 @@ def test_unpaired_losses_of_periods_with_other_shares_are_not_mixed_up():
     assert step(at(2, rules), [easy, hard], rules, NOW).action == "stay"
 
 
+def test_not_paired_rows_that_both_have_scored_tell_what_arms_can_not():
+    rules = replace(ALONE, steps=(0, 5_000))
+    beside, apart = leg(worse=0.08, labels=800), leg(1, 5_000, 2_000, paired=False)
+    assert step(at(1, rules), [apart], rules, LATER).action == "stay"
+    found = step(at(1, rules), [beside, apart], rules, LATER)
+    assert found.action == "roll_back"
+    assert "on 800 rows" in "; ".join(found.reasons), "the closer of both is told"
+    shifted = step(at(1, rules), [leg(shift=-0.7, labels=0), apart], rules, LATER)
+    assert "predictions: -0.6" in "; ".join(shifted.reasons)
+
+
+def test_the_labels_that_are_missing_are_about_those_that_rule_the_loss_out():
+    few = step(at(3, FEARED), [leg(3, 5_000, labels=150)], FEARED, LATER)
+    told = few.evidence["loss_ruled_out"]
+    assert (told["holds"], told["limit"], told["rows"]) == (False, 0.05, 150)
+    assert 10 < told["missing"] < 2_000
+    assert ruled_out([leg(3, 5_000, labels=150 + 3 * told["missing"])], 0.05, 0.01, paired=True).holds
+    assert ruled_out([leg(3, 5_000, worse=0.2)], 0.05, 0.01, paired=True).missing is None, "it is that high"
+    assert "loss_ruled_out" not in step(SHADOW, [leg()], FEARED, LATER).evidence
+
+
+@pytest.mark.parametrize(
+    ("strategy", "steps", "asked"),
+    [
+        ("canary", (0, 500, 10_000), [False, True, False]),
+        ("canary", (500, 5_000), [False, True]),
+        ("canary", (10_000,), [True]),
+        ("shadow", (0,), [True]),
+        ("blue_green", (0, 10_000), [True, False]),
+    ],
+)
+def test_where_a_loss_is_ruled_out(strategy, steps, asked):
+    rules = Rules(strategy, steps, Guardrails(loss_ruled_out=0.05))
+    assert [rules.rules_out_at(i) for i in range(len(steps))] == asked
+    assert not any(Rules(strategy, steps).rules_out_at(i) for i in range(len(steps)))
+
+
 def tripled(sums: Sums) -> Sums:
     return Sums(sums.rows, 3 * sums.total, 9 * sums.squares)
 
@@ -281,6 +353,8 @@ def test_what_persons_do():
         ({"strategy": "shadow", "steps": (500,)}, "expected shadow alone"),
         ({"strategy": "direct"}, "expected none"),
         ({"floor": 6_000}, "floor: 6000"),
+        ({"guardrails": Guardrails(loss=0.05, loss_ruled_out=0.05)}, "expected more than loss, 0.05"),
+        ({"strategy": "ab_test", "steps": (5_000,), "guardrails": Guardrails(loss_ruled_out=0.05)}, "surely better"),
     ],
 )
 def test_rules_that_cannot_be_followed_are_refused(told, named):
