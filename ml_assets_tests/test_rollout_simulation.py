@@ -104,16 +104,19 @@ def test_not_paired_a_higher_loss_is_found_by_what_is_scored_afterwards():
     assert told.of("rolled back", "harmed", 0.95) < 200
 
 
-def test_a_shadow_that_must_rule_a_loss_out_releases_no_bad_candidate():
-    waiting = cell("`shadow`, 5 % ruled out", "loss +5 %", 60)
-    assert waiting.share("released") == 0.0
-    assert cell("`shadow`", "loss +5 %", 60).share("released") > 0.1, "a thousand requests, half of them with labels"
-    assert cell("`shadow`, 5 % ruled out", "equal", 20).share("released") == 1.0
+def test_a_shadow_that_must_rule_a_loss_out_releases_no_bad_candidate(monkeypatch):
+    few = {"strategy": "shadow", "min_requests": 1_000}
+    monkeypatch.setitem(PLANS, "few", Plan(rules_of(**few)))
+    limits = {"estimated_loss": None, "loss_ruled_out": 0.05}
+    monkeypatch.setitem(PLANS, "ruled out", Plan(rules_of(**few, guardrails=limits)))
+    assert cell("few", "loss +5 %", 60).share("released") > 0.1, "half of a thousand requests have labels"
+    assert cell("ruled out", "loss +5 %", 60).share("released") == 0.0
+    assert cell("ruled out", "equal", 20).share("released") == 1.0
 
 
 @pytest.mark.slow
 def test_without_common_features_it_waits_until_the_loss_is_sure():
-    bad, equal = (cell("the same, models of other features", truth, 5) for truth in ("loss +5 %", "equal"))
+    bad, equal = (cell("5, 25, 50, 100 %, not paired, other features", truth, 5) for truth in ("loss +5 %", "equal"))
     assert bad.share("released") == 0.0
     assert equal.share("released") == 1.0
     assert equal.of("released", "requests", 0.5) > 40_000, "as many labels it takes"

@@ -98,10 +98,11 @@ class Rollout(_Section):
     )
     guardrails: Guardrails = Field(default_factory=Guardrails, description="What makes a rollout go back.")
     breaker: Breaker = Field(default_factory=Breaker, description="What makes a server go back at once.")
-    min_requests: int = Field(
-        default=1_000,
+    min_requests: int | None = Field(
+        default=None,
         ge=1,
-        description="Requests that the candidate has answered, in shadow was scored beside of, before a step is left.",
+        description="Requests that the candidate has answered, in shadow was scored beside of, before a step is left. "
+        "Absent: 1000; of shadow and blue_green, which have fewer steps, 3000.",
     )
     min_labels: int = Field(
         default=0, ge=0, description="Rows with a known label, of both models, before the candidate is released."
@@ -147,7 +148,7 @@ class Rollout(_Section):
             steps=core.STEPS[self.strategy] if shares is None else shares,
             guardrails=core.Guardrails(**told),
             breaker=breaker.Breaker(**self.breaker.model_dump()),
-            min_requests=self.min_requests,
+            min_requests=self.min_requests or core.MIN_REQUESTS[self.strategy],
             min_labels=self.min_labels,
             min_time=duration(self.min_time, "rollout.min_time"),
             max_age=length(self.max_age, "rollout.max_age"),

@@ -21,9 +21,10 @@ def test_the_example_of_the_design():
 @pytest.mark.parametrize(
     ("written", "rules"),
     [
-        ({"strategy": "shadow"}, Rules("shadow", (0,))),
+        ({"strategy": "shadow"}, Rules("shadow", (0,), min_requests=3_000)),
         ({"strategy": "direct"}, Rules("direct", ())),
-        ({"strategy": "blue_green"}, Rules("blue_green", (0, 10_000))),
+        ({"strategy": "blue_green"}, Rules("blue_green", (0, 10_000), min_requests=3_000)),
+        ({"strategy": "shadow", "min_requests": 500}, Rules("shadow", (0,), min_requests=500)),
         ({"strategy": "ab_test"}, Rules("ab_test", (5_000,))),
         ({"strategy": "bandit", "steps": [20], "floor": 2}, Rules("bandit", (2_000,), floor=200)),
         ({"steps": [0.5, 12.5]}, Rules(steps=(50, 1_250))),

@@ -24,6 +24,8 @@ STEPS: dict[Strategy, tuple[int, ...]] = {
     "bandit": (5_000,),
 }
 """Strategy -> the candidate's weights step by step, in basis points, where nothing else is said."""
+MIN_REQUESTS = {strategy: 3_000 if strategy in ("shadow", "blue_green") else 1_000 for strategy in STEPS}
+"""Strategy -> requests in a step, where nothing else is said: with one step or two, each has to tell more."""
 TESTS: tuple[Strategy, ...] = ("ab_test", "bandit")
 """Strategies that release what is surely better, and nothing else."""
 
