@@ -173,7 +173,11 @@ def test_the_asset_shows_state_arms_and_evidence(rolled, tmp_path, monkeypatch):
     assert [(a["variant"], a["answered"], a["scored"], a["failed"]) for a in arms] == [
         ("champion", 300, 300, 0), ("candidate", 0, 300, 30)
     ]  # fmt: skip
-    assert arms[1]["failed_low"] < 0.1 < arms[1]["failed_high"]
+    low, high = (float(bound.rstrip("%")) for bound in arms[1]["failed_bounds"].split(" to "))
+    assert low < 10.0 < high
+    assert (arms[0]["share_percent"], len(arms[0]["bundle"])) == (100.0, 12)
+    [begun] = [r.data for r in shown["history"].value.records]
+    assert (begun["action"], begun["share_percent"], begun["by"]) == ("advance", 0.0, "run 1")
     assert shown["state"].value == "shadow"
     assert "way_and_limits" in shown
 

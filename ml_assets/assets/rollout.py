@@ -1,13 +1,14 @@
 """Group `serving`: the rollout that is open, or the last one, with what was seen of it."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
 
 from ml_assets.assets.metadata import record_output, table_of
 from ml_assets.assets.rollout_log import seen_of
-from ml_assets.core.rollout.recorded import rollouts
+from ml_assets.core.rollout.recorded import SHOWN, rollouts
 from ml_assets.problem import Pipeline
 from ml_assets.resources.ledger import Ledger
 from ml_assets.resources.models import Models
@@ -15,6 +16,9 @@ from ml_assets.resources.prediction_log import PredictionLogs
 from ml_assets.resources.reports import Reports
 from ml_assets.resources.storage import Store
 
+BASIS_POINTS = 100
+"""Of a percent."""
+SHOWN_OF_A_GUARDRAIL = ("guardrail", "broken", "estimate", "limit", "rows")
 GUARDRAILS, REQUESTS, LABELS = "guardrails_hold", "requests_arrive", "labels_arrive"
 CHECKS = {
     GUARDRAILS: "No guardrail is broken: failures, latency, predictions, losses.",
@@ -56,17 +60,49 @@ def rollout(pipeline: Pipeline) -> dg.AssetsDefinition:
 
 def shown(told: dict[str, Any]) -> dict[str, Any]:
     """What the UI shows."""
-    guardrails = [{n: f[n] for n in ("guardrail", "broken", "estimate", "limit", "rows")} for f in told["guardrails"]]
-    history = [{**e, "reasons": "; ".join(e["reasons"])} for e in told["history"]]
+    missing = told["loss_ruled_out"]
     return {
-        "state": told["state"]["phase"],
+        "state": told["state"]["phase"].replace("_", " "),
         "rollout": told["rollout"],
-        "weight": told["state"]["weight"] / 100,
+        "share_percent": told["state"]["weight"] / BASIS_POINTS,
         "reasons": dg.MetadataValue.md("\n".join(f"- {r}" for r in told["reasons"])),
-        "arms": table_of(told["arms"]),
-        "guardrails": table_of(guardrails),
-        "history": table_of(history),
+        **({} if missing is None else {"loss_ruled_out": missing["words"]}),
+        "arms": table_of([_arm(a) for a in told["arms"]]),
+        "guardrails": table_of([{name: _short(f[name]) for name in SHOWN_OF_A_GUARDRAIL} for f in told["guardrails"]]),
+        "history": table_of([_event(e) for e in told["history"]]),
     }
+
+
+def _arm(told: dict[str, Any]) -> dict[str, Any]:
+    """A line of the table of arms; bounds hold at every look at once."""
+    ends = [told["p99_low_ms"], told["p99_high_ms"]]
+    low, high = ("unbounded" if end is None else f"{end:.4g}" for end in ends)
+    return {
+        "variant": told["variant"],
+        "bundle": told["bundle"][:SHOWN],
+        "share_percent": told["weight"] / BASIS_POINTS,
+        **{name: told[name] for name in ("answered", "scored", "failed")},
+        "failed_bounds": f"{told['failed_low']:.2%} to {told['failed_high']:.2%}",
+        "p99_ms": _short(told["p99_ms"]),
+        "p99_bounds": None if ends == [None, None] else f"{low} to {high}",
+        "labels": told["labels"],
+        "mean_loss": _short(told["mean_loss"]),
+    }
+
+
+def _event(told: dict[str, Any]) -> dict[str, Any]:
+    at = datetime.fromisoformat(told["at"]).astimezone(UTC)
+    return {
+        "at_utc": f"{at:%Y-%m-%d %H:%M:%S}",
+        "action": told["action"].replace("_", " "),
+        "share_percent": told["weight"] / BASIS_POINTS,
+        "by": told["by"],
+        "reasons": "; ".join(told["reasons"]),
+    }
+
+
+def _short(value: Any) -> Any:
+    return float(f"{value:.4g}") if isinstance(value, float) else value
 
 
 def picture(key: dg.AssetKey, told: dict[str, Any], reports: Reports) -> dict[str, dg.MetadataValue]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ml_assets.core.rollout.guardrails import P99, judge
+from ml_assets.core.rollout.machine import ruling_out
 from ml_assets.core.rollout.observed import FASTEST_US, GROWTH, Counts, Leg, Sums, latency_quantile
 from ml_assets.core.rollout.recorded import Rollout
 from ml_assets.core.rollout.rules import Rules
@@ -23,6 +24,7 @@ def report(rollout: Rollout, legs: Sequence[Leg]) -> dict[str, Any]:
     """What is known of a rollout, as JSON."""
     rules = Rules.from_json(rollout.rules)
     findings = judge(legs, rules.guardrails, paired=rules.paired)
+    feared = ruling_out(rollout.state, legs, rules)
     return {
         "rollout": rollout.id,
         "strategy": rollout.strategy,
@@ -33,6 +35,7 @@ def report(rollout: Rollout, legs: Sequence[Leg]) -> dict[str, Any]:
         "arms": [arm(rollout, legs, who, rules.guardrails.alpha) for who in ("champion", "candidate")],
         "labels": int(sum((leg.losses.rows for leg in legs), 0)),
         "guardrails": [f.to_json() for f in findings],
+        "loss_ruled_out": feared and feared.to_json(),
         "history": [
             {"at": e.facts["at"], "action": e.facts["action"], "phase": e.facts["to"]["phase"],
              "weight": e.facts["to"]["weight"], "by": e.facts["by"], "reasons": e.facts["reasons"]}
