@@ -77,9 +77,10 @@ def _demo(pipeline_name: str, first: str | None, last: str | None, json_file: Pa
     click.echo(f"Summary: {where}\nReport:  {page}\nThe same graph in the Dagster UI: {ui_command()}")
 
 
-def ui_command() -> str:
-    """What to type to see this data in the Dagster UI."""
+def ui_command(workspace: Path | None = None) -> str:
+    """What to type to see this data in the Dagster UI; with another workspace file than this project's, if given."""
     data, source = settings().data, os.environ.get("ML_ASSETS_SOURCE", "simulated")
     options = [] if data == REPOSITORY / "data" else ["--data", str(data)]
     options += [] if source == "simulated" else ["--source", source]
+    options += [] if workspace is None else ["--workspace", str(workspace)]
     return shlex.join(["ml-assets", "dev", *options]) if options else "make dev"

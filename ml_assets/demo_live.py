@@ -6,48 +6,35 @@ shadow to all of the traffic, a model that is made bad on purpose, and how it is
 """
 
 import asyncio
-import os
-import subprocess
-import sys
 import textwrap
 import threading
 import time
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 import dagster as dg
 
-from ml_assets import components
-from ml_assets.config.rollout import Rollout as RolloutConfig
-from ml_assets.core.errors import MLAssetsError, ServerUnreachable
+from ml_assets.core.errors import MLAssetsError
 from ml_assets.core.releases import live, told
 from ml_assets.core.rollout.recorded import open_rollout, rollouts
 from ml_assets.core.traffic import Sent, schedule
 from ml_assets.demo import ui_command
+from ml_assets.demo_server import served
+from ml_assets.live_location import WORKSPACE, with_rollouts
 from ml_assets.problem import Pipeline
 from ml_assets.replay import Replay
 from ml_assets.replay_in_words import in_words
 from ml_assets.resources.home import instance
-from ml_assets.resources.serving_client import connected
-from ml_assets.resources.settings import REPOSITORY, settings
+from ml_assets.resources.settings import settings
 from ml_assets.traffic import in_words as sent_in_words
 from ml_assets.traffic import recorded, send
 
 if TYPE_CHECKING:
     from ml_assets.core.bundle import Bundle
 
-ROLLOUT = RolloutConfig(
-    strategy="canary", min_requests=50, min_time="1s", max_age="10m", check_every_seconds=1,
-)  # fmt: skip
-"""A rollout in fast motion, where the YAML has none: the real one takes hours or days."""
 LOOK_EVERY_SECONDS = 0.5
-READY_WITHIN_SECONDS = 60.0
 SHOWN = 230
 """Characters of an event of the ledger; `ml-assets history` has the rest."""
 
@@ -86,52 +73,7 @@ def demo_live(pipeline_name: str, *, first: str, rows: int, rate: float, port: i
                 story.partition(key)
             story.bad_model(live_on[-1])
             click.echo(f"\n{story.headline()}")
-    click.echo(f"The same in the Dagster UI: {ui_command()}")
-
-
-def with_rollouts(name: str) -> tuple[Pipeline, dg.Definitions]:
-    """A pipeline of this repository and the code location, where its YAML has no section `rollout` with `ROLLOUT`."""
-    from ml_assets.definitions import shared_by_all
-
-    tree = dg.ComponentTree.for_project(REPOSITORY)
-    component = next(c for c in tree.get_all_components(components.Pipeline) if c.name == name)
-    if component.config.rollout is None:
-        component.config = component.config.model_copy(update={"rollout": ROLLOUT})
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", dg.BetaWarning)  # Dagster's, of what its own components use
-        return component.on_its_table(tree), dg.Definitions.merge(tree.build_defs(), shared_by_all())
-
-
-@contextmanager
-def served(pipeline: str, port: int) -> Iterator[str]:
-    """A model server in a process of its own, from when it is ready; gives its URL. Its log is kept beside the data."""
-    url, log = f"http://127.0.0.1:{port}", settings().data / "serve.log"
-    command = [str(Path(sys.executable).with_name("ml-assets")), "serve", "--pipeline", pipeline, "--port", str(port)]
-    with log.open("ab") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=out, env=os.environ)  # noqa: S603 - our own command
-        try:
-            asyncio.run(_ready(pipeline, url, process, log))
-            yield url
-        finally:
-            process.terminate()
-            process.wait()
-
-
-async def _ready(pipeline: str, url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    until = time.monotonic() + READY_WITHIN_SECONDS
-    async with connected(url, connections=1) as client:
-        while time.monotonic() < until and process.poll() is None:
-            try:
-                if await client.is_ready(pipeline):
-                    return
-            except ServerUnreachable:
-                pass  # it is starting
-            await asyncio.sleep(LOOK_EVERY_SECONDS)
-    raise ServerUnreachable(
-        f"server {url}", found=f"it ended with {process.returncode}" if process.poll() is not None else "not ready",
-        expected=f"a server that is ready within {READY_WITHIN_SECONDS:g} s",
-        cure=f"read {log}; is the port taken? name another with --port",
-    )  # fmt: skip
+    click.echo(f"The same in the Dagster UI: {ui_command(WORKSPACE)}")
 
 
 class StoryBroken(MLAssetsError):

@@ -31,6 +31,7 @@ LAYERS = [
     ("replay",),
     ("replay_in_words",),
     ("catch_up", "demo", "explain", "explain_request", "release_commands", "restore", "summarize", "traffic"),
+    ("demo_server", "live_location"),
     ("demo_live",),
     ("ledger_commands", "rollout_commands"),
     ("cli_options",),

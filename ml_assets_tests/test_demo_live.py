@@ -3,7 +3,8 @@
 import pytest
 
 from ml_assets.config.rollout import Rollout
-from ml_assets.demo_live import ROLLOUT, StoryBroken, confused, with_rollouts
+from ml_assets.demo_live import StoryBroken, confused
+from ml_assets.live_location import ROLLOUT, with_rollouts
 from ml_assets.served import raw_fields_of
 from ml_assets_tests.serving.trips import Stored, bundle_of
 
@@ -43,3 +44,16 @@ def test_a_pipeline_without_the_section_is_rolled_out_in_fast_motion():
     assert pipeline.config.rollout is ROLLOUT
     assert definitions.resolve_sensor_def("trip_duration_rollout")
     assert ROLLOUT.rules().steps == Rollout().rules().steps, "through all steps of a canary"
+
+
+def test_the_ui_shows_the_rollouts_that_were_seen(monkeypatch):
+    import yaml
+
+    from ml_assets.demo import ui_command
+    from ml_assets.live_location import WORKSPACE, defs
+
+    [told] = yaml.safe_load(WORKSPACE.read_text())["load_from"]
+    assert told["python_module"]["module_name"] == "ml_assets.live_location"
+    keys = {key.to_user_string() for key in defs().resolve_all_asset_keys()}
+    assert {"trip_duration/rollout", "high_tip/rollout"} <= keys
+    assert ui_command(WORKSPACE).endswith(f"--workspace {WORKSPACE}")
