@@ -47,7 +47,7 @@ def test_without_a_browser_or_a_finished_demo_it_says_so(script, data, capsys, t
     assert script.main(["--data", str(tmp_path / "empty")]) == 1
     said = capsys.readouterr().err
     assert "0 drift reports" in said
-    assert "cure: ml-assets demo --data" in said
+    assert "cure: ml-assets demo-live --data" in said
 
 
 def test_the_latest_drifted_partition_is_shown(script, data):
@@ -66,3 +66,9 @@ def test_pictures_are_shown_and_small():
         file = REPOSITORY / f"docs/images/{name}.png"
         assert f"docs/images/{name}.png" in readme
         assert file.stat().st_size < MOST_BYTES
+
+
+def test_a_graph_fits_when_all_of_it_is_inside_of_the_pane(script):
+    assert script.within((10, 10, 90, 90), (0, 0, 100, 100))
+    for outside in ((-1, 10, 90, 90), (10, -1, 90, 90), (10, 10, 101, 90), (10, 10, 90, 101)):
+        assert not script.within(outside, (0, 0, 100, 100))

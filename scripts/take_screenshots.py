@@ -1,11 +1,12 @@
 """Take the README's pictures of the Dagster UI, with a headless Chromium, from a data folder with a finished demo.
 
-    ml-assets demo --data /tmp/shots-data
+    ml-assets demo-live --data /tmp/shots-data
     python scripts/take_screenshots.py --data /tmp/shots-data --partition 2020-04
 
-starts `ml-assets dev` on that folder (or uses one that runs: `--url http://127.0.0.1:3000`), and writes
-`docs/images/graph.png`, the asset graph with all groups open, and `docs/images/drift_report.png`, the page of a drifted
-partition with the distributions of its columns. It waits for what is to be seen, and fails where it does not come.
+starts Dagster's web server on that folder, without the daemon so that nothing moves (or uses one that runs: `--url
+http://127.0.0.1:3000`), and writes three pictures to `docs/images`: `graph.png`, the asset graph with all groups open,
+`drift_report.png`, the page of a drifted partition with the distributions of its columns, and `rollout.png`, the last
+rollout with its way and its guardrails. It waits for what is to be seen, and fails where it does not come.
 
 Needs Playwright and Pillow, which the project does not depend on, and Chromium:
 
@@ -24,15 +25,18 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ml_assets.core.errors import ConfigError, MLAssetsError, PartitionMissing
+from ml_assets.live_location import WORKSPACE
+from ml_assets.resources.home import prepare_home
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -40,12 +44,16 @@ if TYPE_CHECKING:
 REPOSITORY = Path(__file__).resolve().parents[1]
 PACKAGES = {"playwright": "playwright", "PIL": "pillow"}
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-STARTING_SECONDS, SHOWING_SECONDS, POLL_SECONDS = 180, 120, 0.5
+STARTING_SECONDS, SHOWING_SECONDS, STOPPING_SECONDS, POLL_SECONDS = 180, 120, 20, 0.5
+MOST_ZOOMS = 15
 WIDTH, MARGIN, COLORS = 1700, 12, 128
 """Of a picture: most pixels across, pixels around what is shown, colours of its palette."""
 GROUPS = """() => [...document.querySelectorAll('[data-svg-viewport] foreignObject')].map(e => {
     const r = e.getBoundingClientRect(); return [r.left, r.top, r.right, r.bottom] })"""
 """Where the groups and assets are in the page, as left, top, right, bottom."""
+PANE = """() => { const r = document.querySelector('[data-svg-viewport]').parentElement.getBoundingClientRect();
+    return [r.left, r.top, r.right, r.bottom] }"""
+"""Where the graph may be seen."""
 WIDE = ".dagster-dialog { width: 1140px !important } .dagster-dialog img { width: 100% }"
 BARE = "*:has(> * > * > * > [aria-label=zoom_in]) { visibility: hidden }"
 """Styles: a dialog as wide as the page's pane; no buttons over the graph."""
@@ -88,7 +96,7 @@ def drifted_partition(data: Path, pipeline: str) -> str:
         f"drifted partition of {pipeline}",
         found=f"{len(reports)} drift reports in {data}, none of them drifted",
         expected="a data folder with a finished demo",
-        cure=f"ml-assets demo --data {data}, or name one with --partition",
+        cure=f"ml-assets demo-live --data {data}, or name one with --partition",
     )
 
 
@@ -98,17 +106,21 @@ def served(data: Path) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "ml_assets.cli", "dev", "--port", str(port), "--data", str(data)]
-    server = subprocess.Popen(  # noqa: S603
-        command, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    )
-    try:
-        url = f"http://127.0.0.1:{port}"
-        wait_until_loaded(url, server)
-        yield url
-    finally:
-        os.killpg(server.pid, signal.SIGTERM)
-        server.wait(60)
+    os.environ["ML_ASSETS_DATA"] = str(data.resolve())
+    prepare_home()
+    command = [sys.executable, "-m", "dagster_webserver", "-w", str(WORKSPACE), "-h", "127.0.0.1", "-p", str(port)]
+    with tempfile.TemporaryFile() as said:
+        server = subprocess.Popen(command, cwd=data, stdout=said, stderr=said, start_new_session=True)  # noqa: S603
+        try:
+            url = f"http://127.0.0.1:{port}"
+            wait_until_loaded(url, server)
+            yield url
+        finally:
+            os.killpg(server.pid, signal.SIGINT)
+            try:
+                server.wait(STOPPING_SECONDS)
+            except subprocess.TimeoutExpired:
+                os.killpg(server.pid, signal.SIGKILL)
 
 
 def wait_until_loaded(url: str, server: "subprocess.Popen[bytes] | None" = None) -> None:
@@ -139,39 +151,65 @@ def wait_until_loaded(url: str, server: "subprocess.Popen[bytes] | None" = None)
 
 def graph(page: Any, url: str) -> "Image.Image":
     """The asset graph with all groups open."""
-    page.set_viewport_size({"width": 2600, "height": 2000})
+    page.set_viewport_size({"width": 2600, "height": 2400})
     page.goto(f"{url}/asset-groups/~explorer-graph")
     page.get_by_text("monitoring").first.wait_for()
-    # First, since the graph is made to fit when groups open, and no more when there is more room.
     page.keyboard.press("Alt+E")
     page.get_by_text("predictions").first.wait_for()
     settle(page)
     page.get_by_text("Hide navigation").click()
     # It closes the list of groups; the same icon opens the navigation while that is closed.
     page.locator('[aria-label="panel_show_right"]').last.click()
+    settle(page)
+    # The graph was made to fit before its last groups opened.
+    for _ in range(MOST_ZOOMS):
+        if within(drawn(page), page.evaluate(PANE)):
+            break
+        page.locator('[aria-label="zoom_out"]').click()
+        settle(page)
     page.add_style_tag(content=BARE)
     settle(page)
+    return clipped(page, *drawn(page))
+
+
+def drawn(page: Any) -> tuple[float, float, float, float]:
+    """Where the graph is: left, top, right, bottom."""
     lefts, tops, rights, bottoms = zip(*page.evaluate(GROUPS), strict=True)
-    return clipped(page, min(lefts), min(tops), max(rights), max(bottoms))
+    return min(lefts), min(tops), max(rights), max(bottoms)
+
+
+def within(inner: Sequence[float], outer: Sequence[float]) -> bool:
+    """Whether a box is wholly inside another one; each is left, top, right, bottom."""
+    return inner[0] >= outer[0] and inner[1] >= outer[1] and inner[2] <= outer[2] and inner[3] <= outer[3]
 
 
 def drift_report(page: Any, url: str, pipeline: str, partition: str) -> "Image.Image":
     """The page of a drifted partition: its verdict, its columns, and below them the picture that it links to."""
     page.set_viewport_size({"width": 1700, "height": 1600})
     page.goto(f"{url}/assets/{pipeline}/drift?view=partitions&partition={partition}")
+    return told_and_drawn(page, page.locator("table table").first)
+
+
+def rollout(page: Any, url: str, pipeline: str) -> "Image.Image":
+    """The page of the last rollout: state, reasons, arms, guardrails and history, and below them its picture."""
+    page.set_viewport_size({"width": 2300, "height": 1900})
+    page.goto(f"{url}/assets/{pipeline}/rollout?view=events")
+    return told_and_drawn(page, page.locator("table table").nth(2))
+
+
+def told_and_drawn(page: Any, last: Any) -> "Image.Image":
+    """What an asset tells about itself down to one of its tables, and below it the picture that it links to."""
     page.add_style_tag(content=WIDE)
     pictures = page.get_by_text("[Show Markdown]")
     pictures.first.wait_for()
     settle(page)
-    verdict = page.locator("table").first.bounding_box()
-    columns = page.locator("table table").first.bounding_box()
-    right, bottom = verdict["x"] + verdict["width"], columns["y"] + columns["height"]
-    above = clipped(page, verdict["x"], verdict["y"], right, bottom)
+    whole, end = page.locator("table").first.bounding_box(), last.bounding_box()
+    above = clipped(page, whole["x"], whole["y"], whole["x"] + whole["width"], end["y"] + end["height"])
     pictures.first.click()
     page.locator(".dagster-dialog img").wait_for()
     settle(page)
-    drawn = opened(page.locator(".dagster-dialog .dagster-markdown, .dagster-dialog img").last.screenshot())
-    return stacked(above, drawn)
+    picture = opened(page.locator(".dagster-dialog .dagster-markdown, .dagster-dialog img").last.screenshot())
+    return stacked(above, picture)
 
 
 def settle(page: Any) -> None:
@@ -224,9 +262,9 @@ def reduced(image: "Image.Image") -> "Image.Image":
 
 
 def main(given: list[str] | None = None) -> int:
-    """Take both pictures."""
+    """Take the pictures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="data folder with a finished demo")
+    parser.add_argument("--data", type=Path, required=True, help="data folder with a finished demo-live")
     parser.add_argument("--url", help="a Dagster UI on that folder; without it one is started")
     parser.add_argument("--pipeline", default="trip_duration", help="whose drift (default: %(default)s)")
     parser.add_argument("--partition", help="which drift report (default: the last that says drifted)")
@@ -250,7 +288,7 @@ def main(given: list[str] | None = None) -> int:
 
 
 def taken(url: str, chromium: str | None, pipeline: str, partition: str) -> "dict[str, Image.Image]":
-    """Both pictures."""
+    """The pictures by name."""
     from playwright.sync_api import Error, sync_playwright
 
     try:
@@ -261,6 +299,7 @@ def taken(url: str, chromium: str | None, pipeline: str, partition: str) -> "dic
             return {
                 "graph": graph(page, url),
                 "drift_report": drift_report(page, url, pipeline, partition),
+                "rollout": rollout(page, url, pipeline),
             }
     except Error as error:
         raise ConfigError(
