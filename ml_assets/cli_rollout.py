@@ -1,12 +1,16 @@
 """The commands about rollouts: `rollout status`, `pause`, `resume`, `abort`; what they do is in `rollout_commands`."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ml_assets.cli_ledger import PIPELINE_OPTION, REASON_HELP, said
 from ml_assets.cli_options import DATA_OPTION, JSON_OPTION, use
+
+if TYPE_CHECKING:
+    from ml_assets.core.rollout.state import Action
 
 REASON_OPTION = click.option("--reason", required=True, help=REASON_HELP)
 
@@ -39,52 +43,47 @@ def status(pipeline: str, as_json: bool, data: Path | None) -> None:
     run_status(pipeline, as_json=as_json)
 
 
-@rollout.command()
-@PIPELINE_OPTION
-@REASON_OPTION
-@JSON_OPTION
-@DATA_OPTION
-def pause(pipeline: str, reason: str, as_json: bool, data: Path | None) -> None:
+def _by_a_person(command: Callable[..., None]) -> click.Command:
+    """A command with which a person moves the open rollout, with its options."""
+    for option in (DATA_OPTION, JSON_OPTION, REASON_OPTION, PIPELINE_OPTION):
+        command = option(command)
+    return rollout.command()(command)
+
+
+@_by_a_person
+def pause(**told: Any) -> None:
     """Hold the open rollout where it is: weights stay as they are, guardrails still roll it back.
 
     \b
     Example:
       ml-assets rollout pause --reason "a look at the slow requests first"
     """
-    _ask("pause", pipeline, reason, data, as_json=as_json)
+    _ask("pause", **told)
 
 
-@rollout.command()
-@PIPELINE_OPTION
-@REASON_OPTION
-@JSON_OPTION
-@DATA_OPTION
-def resume(pipeline: str, reason: str, as_json: bool, data: Path | None) -> None:
+@_by_a_person
+def resume(**told: Any) -> None:
     """Let a paused rollout go on; the time in which it was paused does not count.
 
     \b
     Example:
       ml-assets rollout resume --reason "they were slow before, too"
     """
-    _ask("resume", pipeline, reason, data, as_json=as_json)
+    _ask("resume", **told)
 
 
-@rollout.command()
-@PIPELINE_OPTION
-@REASON_OPTION
-@JSON_OPTION
-@DATA_OPTION
-def abort(pipeline: str, reason: str, as_json: bool, data: Path | None) -> None:
+@_by_a_person
+def abort(**told: Any) -> None:
     """End the open rollout: the champion answers everything, within a second on running servers.
 
     \b
     Example:
       ml-assets rollout abort --reason "complaints from the call centre"
     """
-    _ask("abort", pipeline, reason, data, as_json=as_json)
+    _ask("abort", **told)
 
 
-def _ask(action: Any, pipeline: str, reason: str, data: Path | None, *, as_json: bool) -> None:
+def _ask(action: "Action", *, pipeline: str, reason: str, as_json: bool, data: Path | None) -> None:
     use(data)
     from ml_assets.rollout_commands import ask
 

@@ -44,7 +44,6 @@ class Traffic:
         pipeline: name of the pipeline.
         ids: a request id each: partition and row number, so that the same row has the same id whenever it is sent.
         fields: what a client knows when the event happens, JSON-able.
-        units: what decides which arm answers; None: the request id does.
         event_at: when the events happened.
         known_at: when the labels were known; None where a row has none.
         labels: the labels, in the label's unit or the position of the class.
@@ -53,7 +52,6 @@ class Traffic:
     pipeline: str
     ids: Sequence[str]
     fields: Sequence[dict[str, Any]]
-    units: Sequence[str | None]
     event_at: Sequence[datetime]
     known_at: Sequence[datetime | None]
     labels: Sequence[float | None]
@@ -113,7 +111,6 @@ def recorded(pipeline: Pipeline, partition: str, rows: int | None = None) -> Tra
         pipeline=pipeline.name,
         ids=[f"{partition}-{n}" for n in frame[ROW_NUMBER]],
         fields=[{name: _json(value) for name, value in row.items()} for row in frame.select(names).to_dicts()],
-        units=[None] * frame.height,
         event_at=frame["@event_at"].to_list(),
         known_at=frame.select(pl.when(has_label).then("@known_at")).to_series().to_list(),
         labels=frame["@label"].to_list(),
@@ -162,9 +159,7 @@ async def _ask(
     client: ServingClient, traffic: Traffic, due: Due, due_at: float, sent: Sent, progress: Callable[[int], object]
 ) -> None:
     sent.requests += 1
-    answer = await client.predict(
-        traffic.pipeline, traffic.fields[due.row], request_id=traffic.ids[due.row], unit=traffic.units[due.row]
-    )
+    answer = await client.predict(traffic.pipeline, traffic.fields[due.row], request_id=traffic.ids[due.row])
     if answer.status == OK:
         sent.answered(answer.variant, time.perf_counter() - due_at)
     else:

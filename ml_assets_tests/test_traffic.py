@@ -22,7 +22,6 @@ def traffic() -> Traffic:
         pipeline="rides",
         ids=[f"2020-04-{i}" for i in range(ROWS)],
         fields=[{"miles": float(i)} for i in range(ROWS)],
-        units=[f"rider {i}" if i == 3 else None for i in range(ROWS)],
         event_at=[NOON + timedelta(minutes=i) for i in range(ROWS)],
         known_at=[NOON + timedelta(minutes=i + 30) if i % 2 else None for i in range(ROWS)],
         labels=[i / 2 if i % 2 else None for i in range(ROWS)],
@@ -34,7 +33,7 @@ class Counting:
 
     def __init__(self, *, ready: bool = True, refused: frozenset[str] = frozenset()) -> None:
         self.ready, self.refused = ready, refused
-        self.asked: list[tuple[str, str | None, dict]] = []
+        self.asked: list[tuple[str, dict]] = []
         self.labels: list[dict] = []
         self.labels_when_asked: list[int] = []
 
@@ -43,7 +42,7 @@ class Counting:
 
     async def predict(self, request: web.Request) -> web.Response:
         told = request.headers["X-Request-Id"]
-        self.asked.append((told, request.headers.get("X-Unit-Id"), await request.json()))
+        self.asked.append((told, await request.json()))
         self.labels_when_asked.append(len(self.labels))
         if told in self.refused:
             return web.json_response({"error": "fields"}, status=422)
@@ -79,8 +78,7 @@ def sent_to(server: Counting, *, rate: float = 400.0):
 def test_every_row_is_asked_for_and_every_known_label_delivered():
     server = Counting()
     sent = sent_to(server)
-    assert {told: fields for told, _, fields in server.asked} == {f"2020-04-{i}": {"miles": i} for i in range(ROWS)}
-    assert {unit for _, unit, _ in server.asked} == {None, "rider 3"}
+    assert dict(server.asked) == {f"2020-04-{i}": {"miles": i} for i in range(ROWS)}
     assert server.labels == [{"request_id": f"2020-04-{i}", "label": i / 2} for i in range(1, ROWS, 2)]
     assert sent.by_variant == {"champion": 36, "candidate": 4}
     assert (sent.requests, sent.labels, sent.failures) == (ROWS, ROWS // 2, {})

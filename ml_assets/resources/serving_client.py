@@ -52,10 +52,9 @@ class ServingClient:
                 cure="start it with `ml-assets serve`, or name another with --url",
             ) from e  # fmt: skip
 
-    async def predict(self, pipeline: str, fields: Mapping[str, Any], *, request_id: str, unit: str | None) -> Answered:
+    async def predict(self, pipeline: str, fields: Mapping[str, Any], *, request_id: str) -> Answered:
         """Ask for the prediction of one row of named fields."""
-        headers = {"X-Request-Id": request_id} | ({} if unit is None else {"X-Unit-Id": unit})
-        return await self._post(f"predict/{pipeline}", fields, headers)
+        return await self._post(f"predict/{pipeline}", fields, {"X-Request-Id": request_id})
 
     async def deliver(self, pipeline: str, labels: Sequence[Mapping[str, Any]]) -> Answered:
         """Tell labels of requests that were answered before."""
