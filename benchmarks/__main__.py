@@ -9,10 +9,25 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import drift_cost, drift_power, learning, learning_data, loading, month, orchestration, serving, soak
+from benchmarks import (
+    drift_cost,
+    drift_power,
+    learning,
+    learning_data,
+    loading,
+    month,
+    orchestration,
+    rollout_simulation,
+    serving,
+    soak,
+)
 from benchmarks.sections import SECTIONS, report
 
 DRIFT = ("drift-cost", "drift-power")
+EVERY = ("loading", *SECTIONS, *DRIFT, "orchestration", "serving", "soak", "rollouts", *learning.SECTIONS)
+ONLY_NAMED = ("tuning", "drift-power", "rollouts")
+"""Sections that take so long that they only run when named."""
+ROLLOUTS = 2_000
 MOST_DRIFT_REPETITIONS = 3
 """Evidently takes four minutes for one."""
 LEARNT_ROWS = 10_000
@@ -29,15 +44,15 @@ def main() -> None:
     )
     parser.add_argument(
         "--only",
-        choices=["loading", *SECTIONS, *DRIFT, "orchestration", "serving", "soak", *learning.SECTIONS],
+        choices=EVERY,
         action="append",
-        help="a section; may be given more than once; `tuning`, which takes hours, and `drift-power`, half an hour, "
-        "only run when named; with fewer than 1,000,000 rows, `drift-power` takes a twentieth of its streams",
+        help="a section; may be given more than once; `tuning`, which takes hours, `rollouts`, 40 minutes, and "
+        "`drift-power`, half an hour, only run when named; with fewer than 1,000,000 rows, `drift-power` takes a "
+        "twentieth of its streams, and `rollouts` of its runs",
     )
     parser.add_argument("--minutes", type=float, default=10, help="how long the soak lasts (10)")
     options = parser.parse_args()
-    every = ("loading", *SECTIONS, *DRIFT, "orchestration", "serving", "soak", *learning.SECTIONS)
-    wanted = options.only or [name for name in every if name not in ("tuning", "drift-power")]
+    wanted = options.only or [name for name in EVERY if name not in ONLY_NAMED]
     libraries = ", ".join(f"{name} {version(name)}" for name in ("polars", "pandas", "pyarrow", "pandera", "duckdb"))
     say(
         f"{os.cpu_count()} cores, Python {platform.python_version()}, {libraries}. Medians of {options.repetitions} "
@@ -62,6 +77,9 @@ def main() -> None:
         say(f"## Serving\n\n{serving.main(options.repetitions)}")
     if "soak" in wanted:
         say(f"## Serving for {options.minutes:g} minutes with swaps\n\n{soak.main(options.minutes)}")
+    if "rollouts" in wanted:
+        runs = ROLLOUTS if options.rows >= 1_000_000 else ROLLOUTS // 20
+        say(f"## Rollouts, {runs:,} simulated ones a cell\n\n{rollout_simulation.main(runs)}")
     if learnt := [learning.SECTIONS[name] for name in learning.SECTIONS if name in wanted]:
         _learn(learnt, options.features, options.repetitions)
 
