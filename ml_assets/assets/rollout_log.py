@@ -15,6 +15,11 @@ from ml_assets.resources.storage import Store
 MOST_SAMPLED = 20_000
 """Requests whose features are read, to estimate losses from."""
 
+NOT_COUNTED = ["values", "unit", "feature_age_s"]
+"""Columns of the log of which nothing is counted; there may be millions of rows."""
+FEW = ["variant", "role", "bundle"]
+"""Columns with few values, some of them long."""
+
 if TYPE_CHECKING:
     import polars as pl
 
@@ -43,7 +48,7 @@ def seen_of(pipeline: Pipeline, rollout: Rollout, store: Store, models: Models, 
         sample = answered_by_one(pipeline, models, logs, rollout, rows)
         known = rows.select("request_id", "row", LABEL).unique(["request_id", "row"], keep="first")
         afterwards = sample.filter(pl.col("role") == AFTERWARDS).join(known, on=["request_id", "row"], how="left")
-        rows = pl.concat([rows, afterwards], how="diagonal")
+        rows = pl.concat([rows, afterwards.cast({name: rows.schema[name] for name in FEW})], how="diagonal")
     elif estimates:
         ours, since = since_it_began(rollout)
         every = max(1, rows["request_id"].n_unique() // MOST_SAMPLED)
@@ -92,8 +97,13 @@ def with_labels(pipeline: Pipeline, store: Store, logs: PredictionLogs, rollout:
     from ml_assets.core.served import LABEL_FROM, joined_by_key
 
     ours, since = since_it_began(rollout)
-    rows = logs.rows(pipeline.name, "requests", where=ours, since=since, without=["values"])
-    told = joined_by_request(rows, logs.rows(pipeline.name, "labels", since=since))
+    unread = NOT_COUNTED if pipeline.natural_key else [*NOT_COUNTED, "key"]
+    rows = logs.rows(pipeline.name, "requests", where=ours, since=since, without=unread)
+    rows = rows.cast(dict.fromkeys(FEW, pl.Categorical))
+    labels = logs.rows(
+        pipeline.name, "labels", since=since, without=[*NOT_COUNTED, "key", "variant", "bundle", "error"]
+    )
+    told = joined_by_request(rows, labels)
     if pipeline.natural_key and not told.is_empty():
         first, last = told.select(event_time().min().alias("first"), event_time().max().alias("last")).row(0)
         windows = [w for w in windows_through(pipeline.table.partitions) if w.start <= last and w.end > first]

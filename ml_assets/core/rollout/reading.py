@@ -27,6 +27,7 @@ MOST_ESTIMATED = 2_000
 AFTERWARDS = "afterwards"
 """Role of rows that are in no log: what the other model makes of a request that it did not score, see `afterwards`."""
 _ROW = ["request_id", "row"]
+_COUNTED = [*_ROW, "at", "role", "bundle", "prediction", "latency_us", "error", LABEL]
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def legs_of(
         expect: estimates losses; None: they are not estimated.
         sample: some of these rows, whole requests with their `values`, of which losses are estimated.
     """
-    own = of_arms(rollout, rows)
+    own = of_arms(rollout, rows).select(_COUNTED)
     told = [_leg(period, within(own, period), rollout, loss) for period in periods_of(rollout)]
     if expect is None or sample is None:
         return told
