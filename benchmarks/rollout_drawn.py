@@ -102,10 +102,12 @@ def leg_of(stretch: Stretch, number: int, rules: Rules, seen: Looks, known: Look
     paired = every if beside else in_sample(places, places.astype(np.uint64)) & afterwards
 
     def sums(values: Floats, which: Bools, at: Looks) -> Sums:
-        taken = np.where(which, values, 0.0)
-        return Sums(upto(which, at), upto(taken, at), upto(taken**2, at))
+        taken = values * which
+        return Sums(upto(which, at), upto(taken, at), upto(taken * taken, at))
 
     def pairs(values: tuple[Floats, Floats], at: Looks) -> Pairs:
+        if not paired.any():
+            return Pairs()
         products = np.where(paired, values[0] * values[1], 0.0)
         return Pairs(sums(values[0], paired, at), sums(values[1], paired, at), upto(products, at))
 
@@ -132,7 +134,9 @@ def upto(values: npt.NDArray[np.generic], at: Looks) -> Floats | float:
     """Sum of the first `at` values, for each look."""
     if isinstance(at, int):
         return float(values[:at].sum())
-    return np.concatenate([[0.0], np.cumsum(values, dtype=float)])[at]
+    every = np.zeros(len(values) + 1)
+    np.cumsum(values, out=every[1:])
+    return every[at]
 
 
 def slow_by_period(before: Sequence[Stretch], now: Stretch, ratio: float) -> list[Blame]:

@@ -48,16 +48,22 @@ def compared(
         one_sided: whether only a higher mean of the candidate is looked for, or only a lower one.
         factor: of the champion's values.
     """
-    pairs = sum((getattr(leg, what) for leg in legs), Pairs())
-    ways = [(pairs.difference(factor), pairs.champion)]
-    if not paired and what != "estimated":
-        own = sum((getattr(leg.champion, what) for leg in legs), Sums())
-        ways.append((stratified(legs, what, factor), own))
+    ways = _ways(legs, what, paired=paired, factor=factor)
     share = alpha / len(ways)
     return [
         Difference(found, own, share, mean_radius(found.rows, found.variance, share, one_sided=one_sided))
         for found, own in ways
     ]
+
+
+def _ways(legs: Sequence[Leg], what: What, *, paired: bool, factor: float = 1.0) -> list[tuple[Sums, Sums]]:
+    """Sums of candidate − factor · champion, and of the champion's own values, in each way."""
+    pairs = sum((getattr(leg, what) for leg in legs), Pairs())
+    by_pairs = (pairs.difference(factor), pairs.champion)
+    if paired or what == "estimated":
+        return [by_pairs]
+    own = sum((getattr(leg.champion, what) for leg in legs), Sums())
+    return [by_pairs, (stratified(legs, what, factor), own)]
 
 
 def shift(legs: Sequence[Leg], limit: float, alpha: float, *, paired: bool) -> Finding:
@@ -147,9 +153,8 @@ def ruled_out(legs: Sequence[Leg], limit: float, alpha: float, *, paired: bool) 
 
 def excess(legs: Sequence[Leg], what: What, ways: Sequence[Difference], *, paired: bool) -> Number:
     """The candidate's mean loss above the champion's, as a share of it, in the way that tells most closely."""
-    plain = compared(legs, what, 1.0, paired=paired, one_sided=True)
     with np.errstate(divide="ignore", invalid="ignore"):
-        each = [np.where(w.champion.mean > 0, w.found.mean / w.champion.mean, 0.0) for w in plain]
+        each = [np.where(own.mean > 0, found.mean / own.mean, 0.0) for found, own in _ways(legs, what, paired=paired)]
     return _of_closest(ways, each)
 
 
