@@ -221,17 +221,16 @@ def every_cell(runs: int) -> Iterator[Cell]:
 
 
 HEAD = (
-    "| plan | the candidate is truly | rolled back | released | requests until then, median | answered by the bad one, "
+    "| plan | the candidate is truly | rolled back | released | requests until then, median | of them answered by it, "
     "median (95 %) |\n|---|---|---|---|---|---|"
 )
 
 
 def in_line(told: Cell) -> str:
-    """A line of the table of the documentation; figures are those of the commonest end."""
-    end = max((ROLLED_BACK, RELEASED, EXPIRED), key=told.share)
-    requests, harmed = f"{told.of(end, 'requests', 0.5):,.0f}", ""
-    if end == ROLLED_BACK:
-        harmed = f"{told.of(end, 'harmed', 0.5):,.0f} ({told.of(end, 'harmed', 0.95):,.0f})"
+    """A line of the table of the documentation; how many requests it took, of those that were rolled back."""
+    few = told.rolled_back < 0.2
+    requests = "" if few else f"{told.of(ROLLED_BACK, 'requests', 0.5):,.0f}"
+    harmed = "" if few else f"{told.of(ROLLED_BACK, 'harmed', 0.5):,.0f} ({told.of(ROLLED_BACK, 'harmed', 0.95):,.0f})"
     shares = f"{told.rolled_back:.1%} | {told.share(RELEASED):.1%}"
     return f"| {told.plan} | {told.truth} | {shares} | {requests} | {harmed} |"
 

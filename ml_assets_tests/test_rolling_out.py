@@ -278,3 +278,22 @@ def test_what_a_training_has_come_to(rolled, how):
         released_by_hand(rolled, candidate)
     assert [t.outcome for t in trainings(rolled.events)][-1] == OUTCOMES[how]
     assert decision_as_of(rolled.events, "2018-06").facts["verdict"] == "promote"
+
+
+def test_what_can_not_see_its_losses_waits_says_so_and_leaves_the_champion(judged):
+    from ml_assets.core.rollout.report import report
+
+    judged.make_live("2018-03")
+    rolled = Rolled(judged, paired=False, steps=[50], max_age="7d")
+    champion = rolled.live
+    rolled.promoted("2018-06")
+    rolled.seen = [Leg(0, 5_000, Seen(20, 20), Seen(20, 20))]
+    waiting = rolled.look()
+    assert waiting.action == "stay"
+    assert "a loss of +5.00% against the champion is not ruled out" in waiting.reasons[0]
+    shown = report(rolled.desk.now(), rolled.seen)
+    assert (shown["loss_ruled_out"]["holds"], shown["loss_ruled_out"]["missing"]) == (False, None)
+    assert rolled.look(NOW + timedelta(days=8)).action == "expire"
+    assert "is not ruled out" in "; ".join(rolled.events[-1].facts["reasons"])
+    assert rolled.live == champion
+    assert report(rolled.desk.last(), rolled.seen)["loss_ruled_out"] is None, "it has ended"
