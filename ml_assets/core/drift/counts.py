@@ -3,7 +3,6 @@
 Counts are whole numbers, so that those of parts add up to those of the whole, exactly and in any order.
 """
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -132,7 +131,7 @@ def _numbers(frame: pl.LazyFrame, bins: Bins) -> ColumnCounts:
 
 def _parts(values: pl.Series) -> Iterator[Floats]:
     """Pieces that stay in the processor's cache while they are worked on, null as NaN."""
-    for chunk in values.fill_null(math.nan).get_chunks():
+    for chunk in values.get_chunks():
         numbers = chunk.to_numpy()
         for start in range(0, numbers.size, _PART_ROWS):
             yield numbers[start : start + _PART_ROWS]

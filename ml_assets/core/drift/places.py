@@ -18,7 +18,8 @@ Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.intp]
 
 STEPS = 2**15
-"""So many that few of them have a point, so few that a table of them stays in the processor's cache."""
+"""So many that few of them have a point, so few that a table of them stays in the processor's cache. Step 0 is that of
+NaN, which costs no more than a number then."""
 FEWEST_NUMBERS = 2**17
 """For fewer, tables cost more than they save."""
 OUTER = 16
@@ -51,9 +52,9 @@ class Places:
 
     Args:
         points: ascending, different, finite, at least one.
-        low: the smallest number of the first step but those below it.
+        low: where the step of NaN would begin if NaN were a number; all numbers below the next step count to that.
         per_unit: steps per unit; 0 where there are no steps, and every number is searched for.
-        near: whether a step has a point or is the last one, `[STEPS + 1]`.
+        near: whether a step has a point or is the first or last one of numbers, `[STEPS + 1]`.
         point: the last point in each step, NaN where there is none, `[STEPS + 1]`.
         place: where numbers of a step belong: those that are its point, or all of a step without, `[STEPS + 1]`.
     """
@@ -69,14 +70,15 @@ class Places:
     def of(cls, points: Floats, numbers: int = FEWEST_NUMBERS) -> Self:
         """Make the tables, if that pays for so many numbers."""
         low, high = _range(points)
-        per_unit = STEPS / (high - low) if high > low and numbers >= FEWEST_NUMBERS else 0.0
+        per_unit = (STEPS - 1) / (high - low) if high > low and numbers >= FEWEST_NUMBERS else 0.0
         if per_unit in (0.0, math.inf):
             return cls(points, low, 0.0, np.zeros(0, bool), np.zeros(0), np.zeros(0, np.intp))
+        low -= 1 / per_unit
         steps = _steps(points, low, per_unit)
         near, point = np.zeros(STEPS + 1, bool), np.full(STEPS + 1, np.nan)
         near[steps], point[steps] = True, points  # of several points in a step the last one stays
         place = 2 * np.searchsorted(steps, np.arange(STEPS + 1), "right") - near
-        near[-1] = True  # numbers above the range are there, even if its last point is rounded into the step before
+        near[[1, -1]] = True  # numbers outside the range are there, even if its outermost points are rounded elsewhere
         return cls(points, low, per_unit, near, point, place)
 
     def count(self, parts: Iterable[Floats]) -> Counted:
@@ -94,12 +96,14 @@ class Places:
             inside = (first <= left) & (left <= last)
             outside.append(left[~inside])
             places += np.bincount(self._searched(left[inside]), minlength=places.size)
+        nans = by_step[:1].sum()
+        by_step[:1] = 0
         np.add.at(places, self.place, by_step)
         rest = np.concatenate(outside)
         finite = rest[np.isfinite(rest)]
         below, above = finite[finite < first], finite[finite > last]
         places[[0, -1]] += below.size, above.size
-        return Counted(places, below, above, int(np.isinf(rest).sum()), int(np.isnan(rest).sum()))
+        return Counted(places, below, above, int(np.isinf(rest).sum()), int(nans + np.isnan(rest).sum()))
 
     def _left(self, numbers: Floats, by_step: Integers) -> Floats:
         """Add numbers to the counts by step, all but those of which the step does not tell the place."""
@@ -130,9 +134,11 @@ def _range(points: Floats) -> tuple[float, float]:
 
 
 def _steps(numbers: Floats, low: float, per_unit: float) -> Integers:
-    """The step of each number; of NaN the first."""
-    with np.errstate(over="ignore"):
+    """The step of each number, at least 1; of NaN 0."""
+    with np.errstate(over="ignore", invalid="ignore"):
         steps = numbers - low
         steps *= per_unit
-    np.fmin(np.fmax(steps, 0.0, out=steps), STEPS, out=steps)
-    return steps.astype(np.intp)
+        np.clip(steps, 1.0, STEPS, out=steps)
+        # Processors turn many numbers into integers at once only if these are of 32 bits. NaN becomes 0 there or the
+        # smallest integer, whose lower bits are 0.
+        return steps.astype(np.int32).astype(np.uint16).astype(np.intp)

@@ -52,6 +52,7 @@ POINTS = {
     "many in a step": [0, 1e-9, 2e-9, 3e-9, 1],
     "negative zero": [-1.0, -0.0, 1.0],
     "a width that is rounded": [0.0, 1.9],
+    "a first step that is rounded": [-(2.0**53) - 2, -(2.0**53) - 2 + 32767],
 }
 WITHOUT_STEPS = {"one": [3.0], "as far apart as can be": [-1.7e308, 1.7e308], "as close as can be": [0.0, 5e-324]}
 
@@ -59,8 +60,20 @@ WITHOUT_STEPS = {"one": [3.0], "as far apart as can be": [-1.7e308, 1.7e308], "a
 @pytest.mark.parametrize("name", POINTS)
 def test_by_steps(name):
     check(POINTS[name], RNG.uniform(-30, 30, 5000))
+    check(POINTS[name], RNG.uniform(min(POINTS[name]), max(POINTS[name]), 5000))
     check(POINTS[name], np.r_[RNG.choice(POINTS[name], 5000), np.nan, np.inf, -np.inf, 1e300])
     assert Places.of(np.unique(POINTS[name])).per_unit > 0
+
+
+def test_what_is_no_number_is_counted_by_steps_like_any_number(monkeypatch):
+    numbers = RNG.standard_normal(50_000)
+    numbers[::3] = np.nan
+    count, left = Places._left, []
+    monkeypatch.setattr(Places, "_left", lambda self, *of: left.append(count(self, *of)) or left[-1])
+    counted = Places.of(QUANTILES).count([numbers])
+    assert counted.nans == len(numbers[::3])
+    assert counted.places.tolist() == searched(QUANTILES, numbers)
+    assert not np.isnan(left[0]).any()
 
 
 @pytest.mark.parametrize("name", WITHOUT_STEPS)
