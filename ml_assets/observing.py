@@ -6,10 +6,13 @@ What follows from them is in `core.retraining`. Nothing that is stored is read h
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import dagster as dg
 from dagster._core.event_api import PartitionKeyFilter
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
+from dagster._core.storage.tags import PARTITION_NAME_TAG
 
 from ml_assets.core.releases import BEGUN, Event
 from ml_assets.core.retraining.observed import Observed, Partition, Realised, Report, tenures
@@ -21,11 +24,16 @@ from ml_assets.problem import Pipeline
 from ml_assets.resources.clock import Clock
 from ml_assets.resources.materializations import Made, latest
 
+if TYPE_CHECKING:
+    from ml_assets.core.retraining.evidence import Finding
+
 TABLE_CHECKS = ("contract", "rows", "keys", "volume")
 REALISED = "realised"
 """Metadata of a measured partition: champion, value, bound, whether it is broken, rows."""
 MOST_LOOKED_BACK = 64
 """Reports of a champion by which a change is called abrupt; only the last few of them count."""
+ASKED_AT_ONCE = 500
+"""Partitions in one question to the run storage."""
 LABELS, LABELS_KNOWN = "labels", "labels_known"
 """Metadata of features: rows with a label, and those whose label was known by the end of the partition."""
 FEATURES_VERSION = "features_version"
@@ -79,6 +87,51 @@ class Observer:
         failed = self._failed([p.key for p in partitions if p.landed])
         return Observed(partitions, reports, realised, live, failed)
 
+    def held_up(self, observed: Observed) -> "tuple[Finding, ...]":
+        """Partitions that would never get features by themselves, see `causes`; not while what they lack is coming."""
+        from ml_assets.core.retraining.causes import gaps, held_up
+
+        lacking = gaps(observed, self.pipeline.partitions_before)
+        rows = self._unread(sorted(lacking)) if lacking else {}
+        found = held_up(observed, lacking, rows, self.pipeline.config.monitoring.grace_length, self.clock.now())
+        coming = self._coming({key for f in found for key in f.numbers["missing"]})
+        return tuple(f for f in found if coming.isdisjoint(f.numbers["missing"]))
+
+    def waiting(self, observed: Observed) -> set[str]:
+        """Partitions without features that look back at one which a run is bringing in."""
+        from ml_assets.core.retraining.causes import gaps
+
+        lacking = gaps(observed, self.pipeline.partitions_before)
+        unready = {p.key: lacking[p.key] for p in observed.partitions if not p.ready and p.key in lacking}
+        coming = self._coming({key for missing in unready.values() for key in missing})
+        return {key for key, missing in unready.items() if not coming.isdisjoint(missing)}
+
+    def _unread(self, partitions: Sequence[str]) -> dict[str, str]:
+        """Partition -> version of the rows that its features would be made from, where they were made from others."""
+        from ml_assets.core.decision_record import sha256_of
+
+        pipeline, found = self.pipeline, {}
+        validated, features = (latest(self.instance, pipeline.key(noun)) for noun in ("validated", "features"))
+        for key in partitions:
+            reach = [w.key for w in pipeline.table.windows_before(key, pipeline.partitions_before)]
+            now = {k: validated[k].data_version for k in (*reach, key) if k in validated}
+            made = features.get(key)
+            if made is None or made.made_from.get(pipeline.key("validated").to_user_string(), now) != now:
+                found[key] = sha256_of(now)
+        return found
+
+    def _coming(self, partitions: Collection[str]) -> set[str]:
+        """Those of some partitions whose rows a run is bringing in, or waits to."""
+        rows, found = self.pipeline.key("validated"), set[str]()
+        for start in range(0, len(partitions), ASKED_AT_ONCE):
+            some = sorted(partitions)[start : start + ASKED_AT_ONCE]
+            wanted = dg.RunsFilter(statuses=NOT_FINISHED_STATUSES, tags={PARTITION_NAME_TAG: some})
+            runs = self.instance.get_runs(wanted)
+            found |= {
+                r.tags[PARTITION_NAME_TAG] for r in runs if r.asset_selection is None or rows in r.asset_selection
+            }
+        return found
+
     def trainings(self, events: Sequence[Event]) -> tuple[Training, ...]:
         """All trainings of the pipeline; of one that has begun and whose run has ended, it is said that it failed."""
         runs = {str(e.facts["run"]) for e in events if e.kind == BEGUN}
@@ -106,7 +159,7 @@ class Observer:
     ) -> Partition:
         raw, features = made["raw"].get(window.key), made["features"].get(window.key)
         if raw is None:
-            return Partition(window, _utc(window.end), landed=False)
+            return Partition(window, _utc(window.end), landed=False, validated=False)
         there = {noun: made[noun].get(window.key) for noun in ("features", "predictions")}
         validated = made["validated"].get(window.key)
         labels = features.metadata.get(LABELS_KNOWN if is_newest else LABELS, 0) if features else 0
@@ -118,6 +171,7 @@ class Observer:
             labelled=int(labels),
             defects=defects,
             ready=features is not None,
+            validated=validated is not None,
         )
 
     def _reports(self, made: Mapping[str, Made], windows: Mapping[str, Window]) -> list[Report]:

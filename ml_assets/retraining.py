@@ -71,13 +71,16 @@ class RetrainingDesk:
         observed = self.observer.observed(events)
         champion = observed.live.bundle if observed.live else None
         stale = config.retraining.staleness_rules(config.monitoring) if config.retraining else None
-        evidence = Evidence.of(
+        waiting = self.observer.waiting(observed)
+        found = Evidence.of(
             staleness(observed, stale, now) if stale else (),
             first(observed.partitions, champion, config.model.window),
             unprepared(observed.partitions, champion, config.model.window, config.monitoring.grace_length, now),
+            self.observer.held_up(observed),
             self._ticks(asked, observed.live),
             _asked(events, asked, champion),
-        )
+        ).findings
+        evidence = Evidence.of(f for f in found if f.action == "retrain" or f.subject not in waiting)
         decision = decide(evidence, observed.partitions, self.observer.trainings(events), rules)
         is_news = not written or written[-1][0].facts["digest"] != decision.digest
         if is_news and not (decision.action == "retrain" and decision.key in {d.key for _, d in asked}):

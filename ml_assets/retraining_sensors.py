@@ -98,16 +98,17 @@ def run_requests(pipeline: Pipeline, decision: "Decision") -> list[dg.RunRequest
     name = pipeline.name
     requests = []
     for partition, key in decision.evidence.refreshes.items():
-        finding = next(f for f in decision.evidence.findings if f.subject == partition and f.action == "refresh")
-        lacking = () if "features" in finding.versions else ("features",)
-        nouns = lacking if finding.reason == "unprepared" else (*lacking, *JUDGING)
+        findings = [f for f in decision.evidence.findings if f.subject == partition and f.action == "refresh"]
+        judging = JUDGING if any(f.reason != "unprepared" for f in findings) else ()
+        lacking = any(f.reason == "unprepared" or "features" not in f.versions for f in findings)
+        nouns = (*(("features",) if lacking else ()), *judging)
         requests.append(
             dg.RunRequest(
                 run_key=f"{name}/refresh/{partition}/{key}",
                 job_name=f"{name}_follow",
                 partition_key=partition,
                 asset_selection=[pipeline.key(noun) for noun in nouns],
-                tags={REASON_TAG: finding.words},
+                tags={REASON_TAG: "; ".join(f.words for f in findings)},
             )
         )
     if decision.action == "retrain":

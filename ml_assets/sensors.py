@@ -1,13 +1,20 @@
 """The sensors: what starts runs without a person, and what is done when a run is over."""
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 import dagster as dg
 from dagster._core.storage.tags import RUN_KEY_TAG
 
 from ml_assets.assets.monitoring import landed, refresh_times
+from ml_assets.observing import Observer
 from ml_assets.problem import Pipeline
+from ml_assets.resources.clock import Clock
+from ml_assets.resources.ledger import Ledger
 from ml_assets.resources.materializations import latest
 from ml_assets.resources.storage import Store
 from ml_assets.resources.tracking import Tracking
+from ml_assets.resources.tracking_context import REASON_TAG
 
 OVER = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 MINIMUM_INTERVAL_SECONDS = 30
@@ -56,15 +63,51 @@ def late_labels(pipeline: Pipeline) -> dg.SensorDefinition:
                 f"{len(told)} partitions are measured, {waiting} of which wait for labels known after {newest.end}"
             )
         keys = {partition: f"{pipeline.name}/late_labels/{partition}/{newest.key}" for partition in sorted(asked)}
-        # What was asked for is due until its run has ended, and for ever if that failed: it must not take all places.
-        runs = context.instance.get_runs(dg.RunsFilter(tags={RUN_KEY_TAG: list(keys.values())}))
-        known = {run.tags[RUN_KEY_TAG] for run in runs}
-        new = [dg.RunRequest(key, partition_key=partition) for partition, key in keys.items() if key not in known]
+        new = _not_asked(context.instance, keys)
         if not new:
             return dg.SkipReason(f"{len(asked)} partitions are to be measured again, and are asked for already")
-        return dg.SensorResult(new[:MOST_REQUESTS])
+        return dg.SensorResult([dg.RunRequest(key, partition_key=p) for p, key in new.items()][:MOST_REQUESTS])
 
     return late
+
+
+def _not_asked(instance: dg.DagsterInstance, keys: Mapping[str, str]) -> dict[str, str]:
+    """Of partitions and their run keys, those without a run.
+
+    What was asked for is due until its run has ended, and for ever if that failed: it must not take all places.
+    """
+    runs = instance.get_runs(dg.RunsFilter(tags={RUN_KEY_TAG: list(keys.values())})) if keys else []
+    known = {run.tags[RUN_KEY_TAG] for run in runs}
+    return {partition: key for partition, key in keys.items() if key not in known}
+
+
+def gaps(pipeline: Pipeline) -> dg.SensorDefinition:
+    """Make features of what automation holds back, since a partition that they look back at never came.
+
+    Scores, error and drift follow them by themselves. For a pipeline that retrains by itself its own sensor does this.
+    """
+    key = pipeline.key("features")
+
+    @dg.sensor(
+        name=f"{pipeline.name}_gaps",
+        target=dg.AssetSelection.assets(key),
+        description="Features are made without a partition that they look back at, once it had its time to come.",
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        minimum_interval_seconds=MINIMUM_INTERVAL_SECONDS,
+    )
+    def gap(context: dg.SensorEvaluationContext, ledger: Ledger, clock: Clock) -> dg.SensorResult | dg.SkipReason:
+        observer = Observer(pipeline, context.instance, clock)
+        observed = observer.observed(ledger.events(pipeline.name))
+        found = observer.held_up(replace(observed, tenures=()))  # as if none: nobody else asks for them here
+        keys = {f.subject: f"{pipeline.name}/gaps/{f.subject}/{f.numbers['validated']}" for f in found}
+        new, told = _not_asked(context.instance, keys), {f.subject: f.words for f in found}
+        if not new:
+            asked = f"; {len(found)} are asked for already" if found else ""
+            return dg.SkipReason(f"no partition waits in vain for rows of one before it{asked}")
+        requests = [dg.RunRequest(key, partition_key=p, tags={REASON_TAG: told[p]}) for p, key in new.items()]
+        return dg.SensorResult(requests[:MOST_REQUESTS])
+
+    return gap
 
 
 def tracking_ends() -> list[dg.SensorDefinition]:

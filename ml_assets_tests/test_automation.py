@@ -56,6 +56,39 @@ def test_the_data_side_follows_new_rows_once_and_a_release_in_the_newest_partiti
     assert {p for k, p in asked if k == "duration/predictions"} == {newest}
 
 
+def test_a_month_after_a_gap_goes_on_by_itself_from_features_that_somebody_asked_for(world):
+    """Who asks for them, and when, is in `test_gaps`."""
+    definitions = world.replay().definitions
+
+    def tick(cursor=None):
+        result = dg.evaluate_automation_conditions(
+            definitions, world.instance, asset_selection=dg.AssetSelection.assets(*AUTOMATED), cursor=cursor
+        )
+        return result.cursor, {(k.to_user_string(), p) for k in AUTOMATED for p in result.get_requested_partitions(k)}
+
+    def land(key: str, partition: str | None):
+        world.instance.report_runless_asset_event(
+            dg.AssetMaterialization(dg.AssetKey(key.split("/")), partition=partition)
+        )
+
+    land("duration/champion", None)
+    cursor, _ = tick()
+    for key in ("rides/raw", "rides/validated", "rides/quarantine"):
+        for month in ("2018-01", "2018-03"):
+            land(key, month)
+    cursor, asked = tick(cursor)
+    assert ("duration/features", "2018-01") in asked
+    assert ("duration/features", "2018-03") not in asked, "they look back at February, which never comes"
+    land("duration/features", "2018-03")
+    cursor, asked = tick(cursor)
+    followed = {f"duration/{noun}" for noun in ("predictions", "performance", "drift")}
+    assert {k for k, p in asked if p == "2018-03"} == followed
+    for key in ("rides/raw", "rides/validated", "rides/quarantine"):
+        land(key, "2018-02")
+    _, asked = tick(cursor)
+    assert ("duration/features", "2018-03") in asked, "it came after all"
+
+
 def test_features_are_made_again_where_the_yaml_says_otherwise_what_they_hold(world):
     features = dg.AssetKey(["duration", "features"])
 

@@ -81,7 +81,8 @@ class Monitoring(BaseModel):
     grace: Length = Field(
         default="15m",
         description="Time, as 15m or 1h, in which the automation is expected to judge what landed; after it the "
-        "retraining sensor runs the drift asset itself.",
+        "retraining sensor runs the drift asset itself, and features do without a partition before them that never "
+        "came.",
     )
 
     @property

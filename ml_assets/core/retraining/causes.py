@@ -3,11 +3,12 @@
 They go through `decision.decide` like any other evidence.
 """
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from ml_assets.core.retraining.evidence import Finding
-from ml_assets.core.retraining.observed import Partition
+from ml_assets.core.retraining.observed import Observed, Partition
 
 
 def scheduled(tick: datetime, cron: str, champion: str | None) -> Finding:
@@ -74,3 +75,51 @@ def unprepared(
         for p in landed[-window:]
         if "features" not in p.versions and p.at + grace <= now
     )
+
+
+def gaps(observed: Observed, before: int) -> dict[str, list[str]]:
+    """Partition with rows -> partitions that its features look back at and of which there are no rows; only with some.
+
+    Args:
+        observed: what is known.
+        before: partitions before its own that a feature may look into.
+    """
+    found, missing = {}, deque[tuple[int, str]]()
+    for i, p in enumerate(observed.in_order):
+        while missing and missing[0][0] < i - before:
+            missing.popleft()
+        if not p.validated:
+            missing.append((i, p.key))
+        elif missing:
+            found[p.key] = [key for _, key in missing]
+    return found
+
+
+def held_up(
+    observed: Observed, lacking: Mapping[str, Sequence[str]], rows: Mapping[str, str], grace: timedelta, now: datetime
+) -> tuple[Finding, ...]:
+    """Partitions without features of their present rows, since automation waits for one before them that never comes.
+
+    Until `grace` has passed since rows landed, so do we: features that are made without a partition are null where
+    they would look into it, and are made again when it lands. One that a person accepted never to land is not waited
+    for. Of those without features that a champion answers, `staleness` says that they are `unjudged`.
+
+    Args:
+        observed: what is known.
+        lacking: partition -> what `gaps` found.
+        rows: of these, partition -> version of the rows that features would be made from; none where they were.
+        grace: time that a missing partition is given.
+        now: the time, aware.
+    """
+    champion = observed.live.bundle if observed.live else None
+    place = {p.key: p for p in observed.in_order}
+    found = []
+    for key, version in rows.items():
+        p, missing = place[key], lacking[key]
+        is_unjudged = not p.ready and observed.tenure_of(p) is not None
+        if (is_unjudged or now < p.at + grace) and not all(place[k].given_up for k in missing):
+            continue
+        words = f"{key}: features look back at {', '.join(missing)}, of which there are no rows: they do without"
+        versions, numbers = {"validated": version} if p.ready else {}, {"missing": list(missing), "validated": version}
+        found.append(Finding("unprepared", "registry", key, words, champion, versions, numbers))
+    return tuple(found)

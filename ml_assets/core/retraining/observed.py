@@ -31,6 +31,7 @@ class Partition:
         labelled: of them, those whose label is known by now and may be learnt from.
         defects: checks of the data that failed as errors (`contract`, `rows`, `keys`, `volume`).
         ready: whether there are features of it, from which models learn.
+        validated: whether there are validated rows of it, from which features are made.
         accepted: whether a person accepted that it never lands; means nothing once it has.
     """
 
@@ -42,6 +43,7 @@ class Partition:
     labelled: int = 0
     defects: tuple[str, ...] = ()
     ready: bool = True
+    validated: bool = True
     accepted: bool = False
 
     @property
