@@ -23,15 +23,32 @@ from benchmarks import (
 )
 from benchmarks.sections import SECTIONS, report
 
-DRIFT = ("drift-cost", "drift-power")
-EVERY = ("loading", *SECTIONS, *DRIFT, "orchestration", "serving", "soak", "rollouts", *learning.SECTIONS)
-ONLY_NAMED = ("tuning", "drift-power", "rollouts")
-"""Sections that take so long that they only run when named."""
+WHOLE = 1_000_000
+"""Rows from which on the sections that simulate many streams or rollouts take all of them."""
 ROLLOUTS = 2_000
 MOST_DRIFT_REPETITIONS = 3
 """Evidently takes four minutes for one."""
 LEARNT_ROWS = 10_000
 """Trips a month of what is learnt from: a year and a month of them make 120,000."""
+
+
+Options = argparse.Namespace
+ALONE: dict[str, tuple[str, Callable[[Options], str]]] = {
+    "drift-cost": (
+        "A drift report", lambda o: drift_cost.main(o.rows, min(o.repetitions, MOST_DRIFT_REPETITIONS)),
+    ),
+    "drift-power": ("Power of drift's verdict", lambda o: drift_power.main(quick=o.rows < WHOLE)),
+    "orchestration": ("Orchestration", lambda _: orchestration.main()),
+    "serving": ("Serving", lambda o: serving.main(o.repetitions)),
+    "soak": ("Serving for minutes with swaps", lambda o: soak.main(o.minutes)),
+    "rollouts": (
+        "Simulated rollouts", lambda o: rollout_simulation.main(ROLLOUTS if o.rows >= WHOLE else ROLLOUTS // 20),
+    ),
+}  # fmt: skip
+"""Sections that make what they need by themselves: title, and what measures."""
+EVERY = ("loading", *SECTIONS, *ALONE, *learning.SECTIONS)
+ONLY_NAMED = ("tuning", "drift-power", "rollouts")
+"""Sections that take so long that they only run when named."""
 
 
 def main() -> None:
@@ -67,19 +84,9 @@ def main() -> None:
             say(f"# A simulated month of {options.rows:,} rows, {month.described()}")
             for section in sections:
                 say(report(section, folder, options.repetitions))
-    if "drift-cost" in wanted:
-        say(f"## A drift report\n\n{drift_cost.main(options.rows, min(options.repetitions, MOST_DRIFT_REPETITIONS))}")
-    if "drift-power" in wanted:
-        say(f"## Power of drift's verdict\n\n{drift_power.main(quick=options.rows < 1_000_000)}")
-    if "orchestration" in wanted:
-        say(f"## Orchestration\n\n{orchestration.main()}")
-    if "serving" in wanted:
-        say(f"## Serving\n\n{serving.main(options.repetitions)}")
-    if "soak" in wanted:
-        say(f"## Serving for {options.minutes:g} minutes with swaps\n\n{soak.main(options.minutes)}")
-    if "rollouts" in wanted:
-        runs = ROLLOUTS if options.rows >= 1_000_000 else ROLLOUTS // 20
-        say(f"## Rollouts, {runs:,} simulated ones a cell\n\n{rollout_simulation.main(runs)}")
+    for name, (title, measure) in ALONE.items():
+        if name in wanted:
+            say(f"## {title}\n\n{measure(options)}")
     if learnt := [learning.SECTIONS[name] for name in learning.SECTIONS if name in wanted]:
         _learn(learnt, options.features, options.repetitions)
 
