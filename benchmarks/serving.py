@@ -15,7 +15,16 @@ from typing import Any
 
 from benchmarks import serving_data, serving_shadow
 from benchmarks.serving_asking import SECONDS, ask, middle, requests_to, running
-from benchmarks.serving_contenders import BARE, BENTOML, CONTENDERS, EMPTY, MLFLOW, OURS, OURS_INVOCATIONS
+from benchmarks.serving_contenders import (
+    BARE,
+    BENTOML,
+    CONTENDERS,
+    EMPTY,
+    FLOOR,
+    MLFLOW,
+    OURS,
+    OURS_INVOCATIONS,
+)
 from benchmarks.serving_process import Started, can_pin
 
 CONNECTIONS = (1, 16, 64)
@@ -125,8 +134,11 @@ def start_table(starts: Mapping[str, Sequence[Started]]) -> str:
 def aims(cells: Cells, starts: Mapping[str, Sequence[Started]]) -> list[str]:
     """What was aimed at, what was found, and whether that is enough."""
     told = []
+    for name in (MLFLOW, EMPTY):
+        reached = [ratio(cells, n, name, base=FLOOR) for n in CONNECTIONS]
+        told.append(f"requests per second of the floor, times those of {name}: {_listed(reached)}")
     for name in CONTENDERS:
-        if name in (OURS, OURS_INVOCATIONS, BARE):
+        if name in (OURS, OURS_INVOCATIONS, BARE, FLOOR):
             continue
         least, found = LEAST.get(name, 1.0), [ratio(cells, n, name) for n in CONNECTIONS]
         told.append(_line(f"requests per second, times those of {name}", found, f"at least {least:g}", least.__le__))
@@ -141,4 +153,8 @@ def aims(cells: Cells, starts: Mapping[str, Sequence[Started]]) -> list[str]:
 
 def _line(what: str, found: Sequence[float], aim: str, is_reached: Callable[[float], Any]) -> str:
     reached = "reached" if all(is_reached(one) for one in found) else "MISSED"
-    return f"{what}: {', '.join(f'{one:.2f}' for one in found)} (aim: {aim}): {reached}"
+    return f"{what}: {_listed(found)} (aim: {aim}): {reached}"
+
+
+def _listed(found: Sequence[float]) -> str:
+    return ", ".join(f"{one:.2f}" for one in found)

@@ -21,6 +21,7 @@ BESIDE = Path(sys.executable).parent
 OURS, OURS_INVOCATIONS = "ml_assets, /v2/…/infer", "ml_assets, /invocations"
 MLFLOW, MLSERVER, BENTOML, KSERVE = "MLflow's scoring server", "MLServer", "BentoML", "KServe's Python server"
 EMPTY, BARE = "empty handler, Starlette's route", "empty handler, bare ASGI"
+FLOOR = "floor: bare ASGI, LightGBM's call for one row"
 INFER = f"/v2/models/{MODEL}/infer"
 
 
@@ -156,6 +157,13 @@ CONTENDERS = {
         "/infer",
         tensor,
         None,
+    ),
+    FLOOR: Contender(
+        lambda _, port: [sys.executable, "-m", "benchmarks.contenders.floor_asgi", "--port", str(port)],
+        "/infer",
+        tensor,
+        ("outputs", 0, "data", 0),
+        env=lambda folder: {MODEL_DIR: str(folder)},
     ),
     BARE: Contender(
         lambda _, port: [sys.executable, "-m", "benchmarks.contenders.empty_asgi", "bare", "--port", str(port)],
