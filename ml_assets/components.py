@@ -152,6 +152,7 @@ class Pipeline(dg.Component):
             jobs=[follow, train, *([jobs.backtest(pipeline)] if config.retraining else [])],
             sensors=[
                 sensors.late_labels(pipeline),
+                sensors.new_bounds(pipeline),
                 *([sensors.gaps(pipeline)] if config.retraining is None and pipeline.partitions_before else []),
                 *([rollout_sensors.rollout_sensor(pipeline, config.rolls_out)] if config.rolls_out else []),
                 *([served_sensors.served_requests(pipeline, config.serving)] if config.serving else []),

@@ -34,6 +34,8 @@ MOST_LOOKED_BACK = 64
 """Reports of a champion by which a change is called abrupt; only the last few of them count."""
 ASKED_AT_ONCE = 500
 """Partitions in one question to the run storage."""
+BOUNDS_VERSION = "bounds_version"
+"""Metadata of a measured or judged partition: of the bounds of `defs.yaml` by which, see `Pipeline.bounds_version`."""
 LABELS, LABELS_KNOWN = "labels", "labels_known"
 """Metadata of features: rows with a label, and those whose label was known by the end of the partition."""
 FEATURES_VERSION = "features_version"
@@ -76,7 +78,7 @@ class Observer:
         realised = [
             Realised(
                 partition=key, at=self._at(m, windows[key]), versions=_read(self.pipeline, m, key), id=m.run_id,
-                **m.metadata[REALISED],
+                by_former_bounds=by_former_bounds(self.pipeline, "performance", m), **m.metadata[REALISED],
             )
             for key, m in made["performance"].items()
             if key in windows and m.metadata.get(REALISED)
@@ -190,7 +192,8 @@ class Observer:
             reports.append(
                 Report(
                     key, self._at(one, windows[key]), _read(self.pipeline, one, key), champion, said["verdict"],
-                    abrupt=began_with_newest(line), id=one.run_id,
+                    abrupt=began_with_newest(line), by_former_bounds=by_former_bounds(self.pipeline, "drift", one),
+                    id=one.run_id,
                 )
             )  # fmt: skip
         return reports
@@ -205,6 +208,12 @@ class Observer:
         if self.clock.is_replayed:
             return _utc(window.end)
         return datetime.fromtimestamp(made.timestamp, UTC)
+
+
+def by_former_bounds(pipeline: Pipeline, noun: str, made: Made) -> bool:
+    """Whether the YAML has set other bounds since a partition was measured or judged."""
+    version = pipeline.bounds_version(noun)
+    return bool(made.metadata.get(BOUNDS_VERSION, version) != version)
 
 
 def is_over(instance: dg.DagsterInstance, run_id: str) -> bool:

@@ -158,6 +158,11 @@ class Pipeline:
         )
 
     @property
+    def looked_back_at(self) -> int:
+        """Newest results that may be evidence for a retraining; 0 without the section `retraining`."""
+        return self.retraining_rules.cause if self.config.retraining else 0
+
+    @property
     def alpha(self) -> float | None:
         """The quantile that is predicted; None where it is no quantile."""
         return next(iter(self.config.specs.values())).alpha
@@ -187,6 +192,18 @@ class Pipeline:
 
         told = {"label": self.config.label.model_dump(mode="json"), "kept": list(self.kept_columns)}
         return sha256_of(told)[:12]
+
+    def bounds_version(self, noun: str) -> str:
+        """Of what `defs.yaml` says about how a partition's `performance` or `drift` is judged."""
+        from ml_assets.core.decision_record import sha256_of
+
+        monitoring, evaluation = self.config.monitoring, self.config.evaluation
+        measured = {"slices": list(evaluation.slices), "costs": evaluation.costs.model_dump(mode="json")}
+        told = {
+            "performance": {**monitoring.performance.model_dump(), "metric": self.config.metric, **measured},
+            "drift": monitoring.drift.model_dump(),
+        }
+        return sha256_of(told[noun])[:12]
 
     @property
     def features_reference(self) -> Reference:

@@ -62,7 +62,7 @@ class RetrainingDesk:
         from ml_assets.core.retraining.decision import decide
         from ml_assets.core.retraining.evidence import Evidence
         from ml_assets.core.retraining.recorded import judged
-        from ml_assets.core.retraining.staleness import staleness
+        from ml_assets.core.retraining.staleness import seen, staleness
 
         events, config = self.ledger.events(self.pipeline.name), self.pipeline.config
         written = judged(events)
@@ -81,7 +81,8 @@ class RetrainingDesk:
             _asked(events, asked, champion),
         ).findings
         evidence = Evidence.of(f for f in found if f.action == "retrain" or f.subject not in waiting)
-        decision = decide(evidence, observed.partitions, self.observer.trainings(events), rules)
+        trainings = self.observer.trainings(events)
+        decision = decide(evidence, observed.partitions, trainings, rules, seen(observed))
         is_news = not written or written[-1][0].facts["digest"] != decision.digest
         if is_news and not (decision.action == "retrain" and decision.key in {d.key for _, d in asked}):
             facts = {**decision.to_json(), "digest": decision.digest, "by": by, "now": now.isoformat()}

@@ -6,12 +6,13 @@ from dataclasses import replace
 import dagster as dg
 from dagster._core.storage.tags import RUN_KEY_TAG
 
-from ml_assets.assets.monitoring import landed, refresh_times
-from ml_assets.observing import Observer
+from ml_assets.assets.monitoring import TREND_PARTITIONS, landed, refresh_times
+from ml_assets.core.decision_record import sha256_of
+from ml_assets.observing import Observer, by_former_bounds
 from ml_assets.problem import Pipeline
 from ml_assets.resources.clock import Clock
 from ml_assets.resources.ledger import Ledger
-from ml_assets.resources.materializations import latest
+from ml_assets.resources.materializations import Made, latest
 from ml_assets.resources.storage import Store
 from ml_assets.resources.tracking import Tracking
 from ml_assets.resources.tracking_context import REASON_TAG
@@ -108,6 +109,60 @@ def gaps(pipeline: Pipeline) -> dg.SensorDefinition:
         return dg.SensorResult(requests[:MOST_REQUESTS])
 
     return gap
+
+
+def new_bounds(pipeline: Pipeline) -> dg.SensorDefinition:
+    """Measure and judge the newest partitions again where the YAML has set other bounds since.
+
+    As far back as pictures and evidence look; older ones stay as they are, and the UI shows them as outdated. A
+    declarative condition would ask for all of them at once.
+    """
+    nouns = ("performance", "drift")
+
+    @dg.sensor(
+        name=f"{pipeline.name}_new_bounds",
+        target=dg.AssetSelection.assets(*(pipeline.key(noun) for noun in nouns)),
+        description="Partitions are judged again by the bounds that the YAML has set since.",
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        minimum_interval_seconds=MINIMUM_INTERVAL_SECONDS,
+    )
+    def judged(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        made = {noun: latest(context.instance, pipeline.key(noun)) for noun in nouns}
+        former = _by_former_bounds(pipeline, made)
+        new = _not_asked(
+            context.instance, {p: f"{pipeline.name}/new_bounds/{p}/{key}" for p, (_, key) in former.items()}
+        )
+        if not new:
+            asked = f"; {len(former)} partitions are asked for already" if former else ""
+            return dg.SkipReason(f"the newest partitions were judged by the bounds of the YAML{asked}")
+        return dg.SensorResult(
+            [
+                dg.RunRequest(
+                    key,
+                    partition_key=partition,
+                    asset_selection=[pipeline.key(noun) for noun in former[partition][0]],
+                    tags={REASON_TAG: f"{partition}: the YAML has set other bounds since"},
+                )
+                for partition, key in new.items()
+            ]
+        )
+
+    return judged
+
+
+def _by_former_bounds(
+    pipeline: Pipeline, made: Mapping[str, Mapping[str, Made]]
+) -> dict[str, tuple[tuple[str, ...], str]]:
+    """Of the newest partitions: nouns that were made by former bounds, and a digest of what is to replace what."""
+    found = {}
+    partitions = sorted({key for of in made.values() for key in of})
+    for key in partitions[-max(TREND_PARTITIONS, pipeline.looked_back_at) :]:
+        old = {noun: of[key] for noun, of in made.items() if key in of and by_former_bounds(pipeline, noun, of[key])}
+        if old:
+            # By when it was made, too: the same bounds may be set again.
+            told = {noun: [pipeline.bounds_version(noun), one.timestamp] for noun, one in old.items()}
+            found[key] = tuple(old), sha256_of(told)
+    return found
 
 
 def tracking_ends() -> list[dg.SensorDefinition]:

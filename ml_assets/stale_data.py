@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ml_assets.core.releases import champion_for
 from ml_assets.core.windows import Window
-from ml_assets.observing import FEATURES_VERSION
+from ml_assets.observing import FEATURES_VERSION, by_former_bounds
 from ml_assets.problem import Pipeline
 from ml_assets.resources.ledger import Ledger
 from ml_assets.resources.materializations import Made
@@ -67,6 +67,8 @@ class DataSide:
             return False
         version = self.pipeline.features_version
         if noun == "features" and one.metadata.get(FEATURES_VERSION, version) != version:
+            return False
+        if noun in ("performance", "drift") and by_former_bounds(self.pipeline, noun, one):
             return False
         for upstream in INPUTS[noun]:
             before = self.pipeline.partitions_before if noun == "features" else 0

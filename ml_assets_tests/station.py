@@ -1,15 +1,18 @@
 """A pipeline for tests of retraining: its assets are told of and not run; instance and ledger are real."""
 
 import uuid
+from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
 from dagster._core.definitions.data_version import DATA_VERSION_TAG
 
 from ml_assets import jobs
+from ml_assets.config.monitoring import Monitoring
 from ml_assets.config.pipeline import PipelineConfig
 from ml_assets.config.table import TableConfig
 from ml_assets.core.releases import DECIDED, RELEASED
+from ml_assets.observing import BOUNDS_VERSION
 from ml_assets.problem import Pipeline, Table
 from ml_assets.resources.clock import Clock
 from ml_assets.resources.ledger import Ledger
@@ -43,6 +46,11 @@ class Station:
             )
         )
 
+    def set_bounds(self, **monitoring: object) -> None:
+        """Other bounds in the YAML."""
+        told = self.pipeline.config.model_copy(update={"monitoring": Monitoring.model_validate(monitoring)})
+        self.pipeline = replace(self.pipeline, config=told)
+
     def land(self, *months: str, version: str = "v1") -> None:
         for month in months:
             self.told("raw", month, version)
@@ -57,7 +65,8 @@ class Station:
             self.key(noun).to_user_string(): {month: f"{noun} {month} {v}"}
             for noun, v in (("features", version), ("predictions", scored))
         }
-        self.told("drift", month, verdict=verdict, champion=champion, magnitude=2.0, **{MADE_FROM: read})
+        bounds = {BOUNDS_VERSION: self.pipeline.bounds_version("drift")}
+        self.told("drift", month, verdict=verdict, champion=champion, magnitude=2.0, **bounds, **{MADE_FROM: read})
 
     def follow(self, month: str, verdict: str = "stable", champion: str = "m0") -> None:
         """A month that landed, was scored and judged."""

@@ -3,6 +3,7 @@
 import dagster as dg
 import polars as pl
 
+from ml_assets.observing import BOUNDS_VERSION
 from ml_assets.resources.materializations import latest
 from ml_assets.resources.sources.simulated import write_tlc_files
 
@@ -60,3 +61,25 @@ def test_running_the_whole_history_again_changes_no_version_and_leaves_nothing_s
     assert versions(world, replay) == before
     assert replay.ledger.events("duration") == events
     assert list(world.replay("2018-04").steps()) == []
+    other_bounds_judge_again_and_decide_nothing_anew(world)
+
+
+def other_bounds_judge_again_and_decide_nothing_anew(world):
+    def told(replay) -> dict[str, dict]:
+        return {noun: replay.store.record(replay.pipeline.key(noun), "2018-04") for noun in ("drift", "performance")}
+
+    bounds = {"drift": {"false_alarm_rate": 0.4}, "performance": {"min_labels": 10_000}}
+    replay = world.replay("2018-04", pipeline=world.changed(world.pipeline, monitoring=bounds))
+    before, events = told(replay), replay.ledger.events("duration")
+    assert [(s.partition, s.what) for s in replay.steps()] == [("2018-04", "follow")]
+    after = told(replay)
+    assert [of["drift"]["policy"]["false_alarm_rate"] for of in (before, after)] == [0.01, 0.4]
+    column = [of["drift"]["columns"][0] for of in (before, after)]
+    assert column[0]["distance"] == column[1]["distance"]
+    assert column[0]["threshold"] > column[1]["threshold"]
+    assert [of["performance"]["promise"]["outcome"] for of in (before, after)] == ["broken", "unknown"]
+    assert replay.ledger.events("duration") == events
+    for noun in ("drift", "performance"):
+        made = latest(world.instance, replay.pipeline.key(noun))["2018-04"]
+        assert made.metadata[BOUNDS_VERSION] == replay.pipeline.bounds_version(noun)
+    assert list(replay.steps()) == []

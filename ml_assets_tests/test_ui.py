@@ -39,7 +39,7 @@ def test_the_graph_loads_without_warnings_and_every_asset_and_sensor_is_describe
     assert all(n["description"] and n["groupName"] != "default" for n in nodes.values())
     sensors = {s["name"]: s["sensorState"]["status"] for r in loaded["repositories"] for s in r["sensors"]}
     ends = {f"tracking_ends_on_{how}" for how in ("success", "failure", "canceled")}
-    own = {f"{p}_{what}" for p in ("trip_duration", "high_tip") for what in ("late_labels", "retraining")}
+    own = {f"{p}_{what}" for p in ("trip_duration", "high_tip") for what in ("late_labels", "new_bounds", "retraining")}
     ends |= {f"trainings_end_on_{how}" for how in ("failure", "canceled")}
     follow = {"data_side", "trips_new_data", "trip_duration_served_requests"}
     assert sensors == dict.fromkeys({*follow, *ends, *own}, "RUNNING")

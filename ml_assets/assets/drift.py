@@ -13,6 +13,7 @@ from ml_assets.assets.frames import LazyFrame
 from ml_assets.assets.metadata import made_from, record_output, table_of
 from ml_assets.assets.monitoring import TREND_PARTITIONS, known_by
 from ml_assets.assets.partitioned_checks import partitioned_check
+from ml_assets.observing import BOUNDS_VERSION
 from ml_assets.partitions import windows_through
 from ml_assets.problem import Pipeline
 from ml_assets.resources.models import Models
@@ -41,6 +42,7 @@ def drift(pipeline: Pipeline) -> dg.AssetsDefinition:
         kinds={"json"},
         partitions_def=pipeline.table.partitions,
         automation_condition=FOLLOWS_ITS_INPUTS,
+        code_version=pipeline.bounds_version("drift"),
         io_manager_key="records",
         check_specs=[not_drifted_spec(pipeline)],
     )
@@ -60,7 +62,8 @@ def drift(pipeline: Pipeline) -> dg.AssetsDefinition:
         drawn = pictures(pipeline, store, judged)
         shown = {k: v for n, png in drawn.items() for k, v in reports.picture(key, window.key, n, png).items()}
         read = made_from(store, {pipeline.key(noun): [window.key] for noun in ("features", "predictions")})
-        yield record_output(judged.record | read, {**told(judged.record), **shown, **read})
+        bounds = {BOUNDS_VERSION: pipeline.bounds_version("drift")}
+        yield record_output(judged.record | read, {**told(judged.record), **shown, **bounds, **read})
         yield not_drifted(key, judged.record)
 
     return drift_partition

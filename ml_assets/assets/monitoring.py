@@ -13,7 +13,7 @@ from ml_assets.assets.partitioned_checks import partitioned_check
 from ml_assets.attributing import Accountant
 from ml_assets.core.releases import champions
 from ml_assets.core.windows import Window
-from ml_assets.observing import REALISED
+from ml_assets.observing import BOUNDS_VERSION, REALISED
 from ml_assets.partitions import windows_through
 from ml_assets.problem import Pipeline
 from ml_assets.resources.ledger import Ledger
@@ -48,6 +48,7 @@ def performance(pipeline: Pipeline) -> dg.AssetsDefinition:
         kinds={"json"},
         partitions_def=pipeline.table.partitions,
         automation_condition=FOLLOWS_ITS_INPUTS,
+        code_version=pipeline.bounds_version("performance"),
         io_manager_key="records",
         check_specs=[promise_spec(pipeline)],
     )
@@ -67,7 +68,8 @@ def performance(pipeline: Pipeline) -> dg.AssetsDefinition:
         record |= {"partition": window.key, "worth": worth}
         picture = reports.picture(key, window.key, "trend", trend(pipeline, store, ledger, record))
         read = made_from(store, {pipeline.key(noun): [window.key] for noun in ("features", "predictions")})
-        yield record_output(record, {**shown(record, pipeline.config.metric), **picture, **read})
+        bounds = {BOUNDS_VERSION: pipeline.bounds_version("performance")}
+        yield record_output(record, {**shown(record, pipeline.config.metric), **picture, **bounds, **read})
         yield promise_kept(key, record)
 
     return performance_partition

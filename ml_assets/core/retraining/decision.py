@@ -105,12 +105,17 @@ class Decision:
 
 
 def decide(
-    evidence: Evidence, partitions: Sequence[Partition], trainings: Sequence[Training], rules: RetrainingRules
+    evidence: Evidence,
+    partitions: Sequence[Partition],
+    trainings: Sequence[Training],
+    rules: RetrainingRules,
+    seen: Mapping[str, int] | None = None,
 ) -> Decision:
     """Decide on some evidence.
 
     Findings that a training was already asked for by are answered, whatever came of it: one finding more against the
-    champion, say a further drifted partition, makes evidence new. What can't be acted on now stays unanswered, and is
+    champion, say a further drifted partition, makes evidence new. So are findings of what was known when it was asked
+    for, and what only other bounds have made a finding since. What can't be acted on now stays unanswered, and is
     decided on again as soon as partitions land, data are repaired, labels mature or a run ends.
 
     Args:
@@ -118,6 +123,7 @@ def decide(
         partitions: those known, in any order.
         trainings: all trainings of the pipeline, oldest first.
         rules: how often it may be retrained.
+        seen: of a training that is asked for now, what it is to answer, see `staleness.seen`.
     """
     requested = next((t for t in trainings if t.outcome == "requested" and t.plan and t.evidence), None)
     if requested is not None and requested.evidence is not None:
@@ -129,10 +135,11 @@ def decide(
     if not asks:
         return Decision(quiet, stale or ("nothing is stale, and nothing asks for a training",), evidence)
     why = tuple(dict.fromkeys(f.words for f in asks))
-    answers = {f.identity: t for t in trainings if t.evidence is not None for f in t.evidence.asks}
-    fresh = [f for f in asks if f.identity not in answers]
+    asked_for = {f.identity: t for t in trainings if t.evidence is not None for f in t.evidence.asks}
+    answers = [asked_for.get(f.identity) or _in_the_know(f, trainings) for f in asks]
+    fresh = [f for f, answer in zip(asks, answers, strict=True) if answer is None]
     if not fresh:
-        last = next(t for t in reversed(trainings) if t in [answers[f.identity] for f in asks])
+        last = next(t for t in reversed(trainings) if t in answers)
         cure = "re-execute its run" if last.outcome == "failed" else "new evidence will start another"
         told = f"answered by the training as of {last.as_of} ({last.outcome}): {cure}"
         return Decision(quiet, (*stale, told, *why), evidence)
@@ -157,7 +164,14 @@ def decide(
         return Decision("block", (told, *against, *why, *stale), evidence, numbers={**numbers, "broken": broken})
     if against:
         return Decision(quiet, (*stale, *against, *why), evidence, numbers=numbers)
-    return Decision("retrain", (*why, plan.why, *stale), evidence, evidence.key, plan, numbers)
+    known = {"seen": dict(seen)} if seen else {}
+    return Decision("retrain", (*why, plan.why, *stale), evidence, evidence.key, plan, numbers | known)
+
+
+def _in_the_know(finding: Finding, trainings: Sequence[Training]) -> Training | None:
+    """The last training that was asked for in full knowledge of what a finding rests on."""
+    identity, rows = finding.identity, finding.numbers.get("rows", 0)
+    return next((t for t in reversed(trainings) if t.seen.get(identity) == rows), None)
 
 
 def _against(

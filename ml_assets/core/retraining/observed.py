@@ -76,6 +76,7 @@ class Report:
         verdict: what it says.
         abrupt: whether it says that the drift began with this partition rather than grew.
         id: where to find it (run id, path).
+        by_former_bounds: whether other bounds have been set since.
     """
 
     partition: str
@@ -85,6 +86,7 @@ class Report:
     verdict: Verdict
     abrupt: bool = False
     id: str = ""
+    by_former_bounds: bool = False
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,7 @@ class Realised:
         rows: rows with a mature label.
         abrupt: whether the error rose with this partition rather than over several.
         id: where to find it.
+        by_former_bounds: whether other bounds have been set since.
     """
 
     partition: str
@@ -114,6 +117,7 @@ class Realised:
     rows: int
     abrupt: bool = False
     id: str = ""
+    by_former_bounds: bool = False
 
 
 @dataclass(frozen=True)

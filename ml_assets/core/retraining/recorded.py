@@ -48,7 +48,8 @@ def trainings(events: Sequence[Event], over: Container[str] = ()) -> tuple[Train
             decision = asked[event.facts["key"]]
             outcome, bundle = _what_came_of(decision.key, events, over)
             if decision.plan is not None:
-                told.append(Training(decision.plan.as_of, outcome, decision.evidence, decision.plan, bundle))
+                known = decision.numbers.get("seen", {})
+                told.append(Training(decision.plan.as_of, outcome, decision.evidence, decision.plan, bundle, known))
         elif event.kind == DECIDED and event.facts.get("cause") not in asked:
             told.append(Training(event.facts["as_of"], _decided(event, events), bundle=event.facts["bundle"]))
     return tuple(told)

@@ -5,12 +5,17 @@ last materialization of any partition. What is done about it is decided in `deci
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from ml_assets.core.errors import EvidenceError
-from ml_assets.core.retraining.evidence import Finding
+from ml_assets.core.retraining.evidence import Finding, Source
 from ml_assets.core.retraining.observed import Observed, Partition, Realised, Report, Tenure
 from ml_assets.core.retraining.staleness_rules import StalenessRules
+
+SOURCES = ("drift", "performance")
+MOST_SEEN = 100
+"""Results of each source that a training is said to know of."""
 
 
 def staleness(observed: Observed, rules: StalenessRules, now: datetime) -> tuple[Finding, ...]:
@@ -25,7 +30,8 @@ def staleness(observed: Observed, rules: StalenessRules, now: datetime) -> tuple
       Where the run failed that should have judged one of the last `retries` partitions before the newest, another
       one is asked for whenever a partition lands; its findings are not the same any more.
     - `reference_outdated`: k of the last n partitions, in order of event time, drifted or broke their bound. Only
-      present results against the live champion count, and only with a verdict: `not_enough_rows` is none.
+      present results against the live champion count, and only with a verdict: `not_enough_rows` is none. What was
+      judged by former bounds is no evidence until it is judged again, and keeps its place.
     - `overdue`: of the partitions that the live champion answers, one after the last with a verdict has no report by
       its deadline, or `empty` of them in a row had too few rows. What a person accepted never to land is not waited
       for.
@@ -98,21 +104,11 @@ def _not_covered(
 def _outdated(observed: Observed, rules: StalenessRules) -> Iterator[Finding]:
     if (live := observed.live) is None:
         return
-    for source, bound in (("drift", rules.drift), ("performance", rules.performance)):
+    for source, bound in zip(SOURCES, (rules.drift, rules.performance), strict=True):
         if bound is None:
             continue
-        newest: Mapping[str, Report | Realised]
-        newest = observed.newest_reports if source == "drift" else observed.newest_realised
-        counted = [
-            (p, made)
-            for p in observed.in_order
-            if (made := newest.get(p.key)) is not None
-            and made.champion == live.bundle
-            and (tenure := observed.tenure_of(p)) is not None
-            and is_current(made, p, tenure)
-            and not (isinstance(made, Report) and made.verdict == "not_enough_rows")
-        ][-bound.n :]
-        bad = [(p, made) for p, made in counted if _is_bad(made)]
+        counted = _with_a_verdict(observed, source, live)[-bound.n :]
+        bad = [(p, made) for p, made in counted if _is_bad(made) and not made.by_former_bounds]
         if len(bad) < bound.k:
             continue
         what = "reports drifted" if source == "drift" else "partitions broke their bound"
@@ -121,17 +117,46 @@ def _outdated(observed: Observed, rules: StalenessRules) -> Iterator[Finding]:
         if bound.n == 1:
             words = f"{listed} {'drifted' if source == 'drift' else 'broke its bound'}"
         for partition, made in bad:
-            yield Finding(
-                reason="reference_outdated",
-                source="drift" if source == "drift" else "performance",
-                subject=partition.key,
+            yield replace(
+                _about(made, live),
                 words=words,
-                champion=live.bundle,
-                versions=dict(made.versions),
                 numbers={"bad": len(bad), "of": len(counted), "k": bound.k, "n": bound.n, **_numbers(made)},
                 ids={"report": made.id},
                 abrupt=made.abrupt or _drifted_abruptly(observed, partition, live),
             )
+
+
+def seen(observed: Observed) -> dict[str, int]:
+    """What a training that is asked for now has to reckon with: identity of each finding that the newest results
+    against the live champion make, or would make by other bounds -> rows with a label, 0 of drift.
+
+    So a bound that is changed afterwards makes no new evidence of what was known.
+    """
+    if (live := observed.live) is None:
+        return {}
+    newest = [made for s in SOURCES for _, made in _with_a_verdict(observed, s, live)[-MOST_SEEN:]]
+    return {_about(m, live).identity: m.rows if isinstance(m, Realised) else 0 for m in newest}
+
+
+def _about(made: Report | Realised, live: Tenure) -> Finding:
+    """That a result makes the reference outdated."""
+    source: Source = "drift" if isinstance(made, Report) else "performance"
+    return Finding("reference_outdated", source, made.partition, "", live.bundle, dict(made.versions))
+
+
+def _with_a_verdict(observed: Observed, source: str, live: Tenure) -> list[tuple[Partition, Report | Realised]]:
+    """Present results against the live champion, oldest partition first."""
+    newest: Mapping[str, Report | Realised]
+    newest = observed.newest_reports if source == "drift" else observed.newest_realised
+    return [
+        (p, made)
+        for p in observed.in_order
+        if (made := newest.get(p.key)) is not None
+        and made.champion == live.bundle
+        and (tenure := observed.tenure_of(p)) is not None
+        and is_current(made, p, tenure)
+        and not (isinstance(made, Report) and made.verdict == "not_enough_rows")
+    ]
 
 
 def _drifted_abruptly(observed: Observed, partition: Partition, live: Tenure) -> bool:

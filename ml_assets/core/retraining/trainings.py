@@ -4,7 +4,7 @@ Whether to train is decided in `decision`, what in `plan`; how a model is traine
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
 
 from ml_assets.core.errors import EvidenceError
@@ -63,6 +63,7 @@ class Training:
         evidence: why; None where it was started by hand.
         plan: what was asked for; None likewise.
         bundle: the candidate's SHA-256; None while there is none.
+        seen: what was known when it was asked for, see `staleness.seen`.
     """
 
     as_of: str
@@ -70,6 +71,7 @@ class Training:
     evidence: Evidence | None = None
     plan: Plan | None = None
     bundle: str | None = None
+    seen: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def automatic(self) -> bool:

@@ -202,6 +202,24 @@ def test_a_request_and_a_tick_are_answered_once_also_by_a_training_that_changes_
         assert len(Evidence.of([before, after]).findings) == 1
 
 
+def test_what_was_known_to_a_training_is_no_new_evidence_when_only_bounds_change():
+    late = replace(broken(14), numbers={"rows": 900})
+    asked_for = decide(Evidence.of([tick(16)]), months(15), [], RULES, {D14.identity: 0, late.identity: 900})
+    assert asked_for.numbers["seen"] == {D14.identity: 0, late.identity: 900}
+    known = replace(_ended(asked_for, "rejected"), seen=asked_for.numbers["seen"])
+
+    def after(*findings: Finding) -> Decision:
+        return decide(Evidence.of(findings), months(17), [known], RULES)
+
+    assert after(D14, late).action == "ignore"
+    assert after(D14, late).reasons[0].startswith("answered by the training as of 2020-03 (rejected)")
+    assert after(D14, D16).action == "retrain", "a month that came later"
+    assert after(D15).action == "retrain", "a month that had no report then"
+    assert after(replace(late, numbers={"rows": 901})).action == "retrain", "more labels are known"
+    assert after(drift(14, version="v2")).action == "retrain", "the rows were repaired"
+    assert after(drift(14, "b")).action == "retrain", "another champion"
+
+
 def test_a_schedule_learns_from_what_the_champion_was_shortened_to():
     done = trained(15, "promoted", drift(15, "z", abrupt=True), bundle="a", since=key(14), window=3)
     plan = decide(Evidence.of([tick(18)]), months(18), [done], RULES).plan

@@ -12,7 +12,7 @@ from ml_assets.core.retraining.decision import Decision, RetrainingRules, decide
 from ml_assets.core.retraining.evidence import Evidence
 from ml_assets.core.retraining.observed import Observed, Partition, Realised, Report, Tenure
 from ml_assets.core.retraining.plan import Learning
-from ml_assets.core.retraining.staleness import staleness
+from ml_assets.core.retraining.staleness import seen, staleness
 from ml_assets.core.retraining.staleness_rules import StalenessRules
 from ml_assets.core.retraining.trainings import Training
 from ml_assets.core.windows import Window
@@ -85,7 +85,7 @@ class Stream:
             list(self.partitions.values()), self.reports, list(self.realised.values()), self.tenures, self.failed_runs
         )
         evidence = Evidence.of(staleness(observed, STALENESS, self.now), asks)
-        decision = decide(evidence, list(self.partitions.values()), self.trainings, RULES)
+        decision = decide(evidence, list(self.partitions.values()), self.trainings, RULES, seen(observed))
         if self.last is None or decision.digest != self.last.digest:
             self.write(decision)
         self.last = decision
@@ -137,7 +137,8 @@ class Stream:
 
     def train(self, decision: Decision, outcome: str) -> None:
         bundle = f"m{len(self.trainings) + 1}"
-        self.trainings.append(Training(decision.plan.as_of, outcome, decision.evidence, decision.plan, bundle))
+        known = decision.numbers.get("seen", {})
+        self.trainings.append(Training(decision.plan.as_of, outcome, decision.evidence, decision.plan, bundle, known))
         self.log.append(f"{self.now:%Y-%m-%d} {outcome} {bundle}")
         if outcome == "promoted":
             self.tenures.append(Tenure(bundle, self.partitions[decision.plan.as_of].window.end, self.now))

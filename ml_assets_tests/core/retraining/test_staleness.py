@@ -9,7 +9,7 @@ from ml_assets.core.errors import ConfigError, EvidenceError
 from ml_assets.core.releases import GENESIS, Event
 from ml_assets.core.retraining.evidence import Evidence
 from ml_assets.core.retraining.observed import Observed, Partition, Realised, Report, Tenure, tenures
-from ml_assets.core.retraining.staleness import staleness
+from ml_assets.core.retraining.staleness import seen, staleness
 from ml_assets.core.retraining.staleness_rules import KOfN, StalenessRules
 from ml_assets.core.windows import Window
 
@@ -117,6 +117,16 @@ STATES = [
      [*JUDGED[:2], report(3, D), report(4, D)]), SOON, [("2020-04", "superseded", "monitor")]),
     ("judged anew: the newest report counts",
      observed(ALL, [*JUDGED[:2], report(3, D), report(4, D), report(4, at=LATE)]), LATE, []),
+    ("judged by former bounds",
+     observed(ALL, [*JUDGED[:2], report(3, D), report(4, D, by_former_bounds=True)]), SOON, []),
+    ("judged by former bounds keeps its place",
+     observed(ALL, [report(1, D), report(2, by_former_bounds=True), report(3, by_former_bounds=True), report(4, D)]),
+     SOON, []),
+    ("one of three judged by former bounds",
+     observed(ALL, [JUDGED[0], report(2, D, by_former_bounds=True), report(3, D), report(4, D)]), SOON,
+     [(f"2020-0{m}", "reference_outdated", "drift") for m in (3, 4)]),
+    ("error measured by former bounds",
+     observed(ALL, JUDGED, [replace(realised(4, broken=True), by_former_bounds=True)]), SOON, []),
     ("the bound broken once", observed(ALL, JUDGED, [realised(3, broken=False), realised(4, broken=True)]), SOON,
      [("2020-04", "reference_outdated", "performance")]),
     ("the bound broken before the last", observed(ALL, JUDGED, [realised(3, broken=True), realised(4, broken=False)]),
@@ -315,3 +325,18 @@ def test_a_thousand_partitions_take_less_than_a_tenth_of_a_second():
     found = staleness(Observed(parts, reports, (), champions), RULES, LATE)
     assert time.process_time() - began < 0.1
     assert [f.reason for f in found] == ["reference_outdated"] * 3
+
+
+def test_what_is_seen_is_what_other_bounds_would_make_findings_of():
+    results = [realised(m, broken=False) for m in (1, 2, 3)]
+    known = observed(ALL, [report(1, FEW), *JUDGED[1:3], report(4, champion="old")], results)
+    loose = seen(known)
+    assert sorted(loose.values()) == [0, 0, 900, 900, 900], "too few rows, and another champion, say nothing"
+    tight = observed(ALL, [report(1, FEW), report(2, D), report(3, D)], [realised(3, broken=True)])
+    found = staleness(tight, StalenessRules(after=None), SOON)
+    outdated = [f for f in found if f.reason == "reference_outdated"]
+    assert {f.identity: f.numbers.get("rows", 0) for f in outdated}.items() <= loose.items()
+    assert len(outdated) == 3
+    assert seen(observed(ALL, JUDGED, champions=())) == {}
+    repaired = observed([*ALL[:3], partition(4, "v2")], JUDGED)
+    assert len(seen(repaired)) == 3
