@@ -58,7 +58,8 @@ def drift(pipeline: Pipeline) -> dg.AssetsDefinition:
 
         window = pipeline.table.window(context.partition_key)
         watch = DriftWatch(models.load, pipeline.config.monitoring.drift.policy())
-        judged = watch.judge(features, predictions, window.key, known_by(pipeline, store, window))
+        texts = store.text_counter(pipeline.key("features"), window.key)
+        judged = watch.judge(features, predictions, window.key, known_by(pipeline, store, window), texts)
         drawn = pictures(pipeline, store, judged)
         shown = {k: v for n, png in drawn.items() for k, v in reports.picture(key, window.key, n, png).items()}
         read = made_from(store, {pipeline.key(noun): [window.key] for noun in ("features", "predictions")})

@@ -10,10 +10,10 @@ import json
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
 
@@ -22,6 +22,7 @@ import dagster as dg
 from ml_assets.core.errors import PartitionMissing
 from ml_assets.resources.durable import writing
 from ml_assets.resources.remote import is_remote
+from ml_assets.resources.text_counts import count_texts
 from ml_assets.resources.whole_files import ABANDONED_AFTER_SECONDS, publish, write_whole
 
 if TYPE_CHECKING:
@@ -102,6 +103,13 @@ class Store(dg.ConfigurableResource):  # type: ignore[type-arg]
     def scan(self, key: dg.AssetKey, partition: str) -> "pl.LazyFrame":
         """A stored partition."""
         return scan(self.path(key, partition))
+
+    def text_counter(
+        self, key: dg.AssetKey, partition: str
+    ) -> "Callable[[Sequence[str]], dict[str, dict[str | None, int]]] | None":
+        """What counts the texts of a stored partition's columns, see `text_counts`; None where it is not local."""
+        path = self.path(key, partition)
+        return None if is_remote(path) else partial(count_texts, Path(str(path)))
 
     def rows(self, key: dg.AssetKey, partition: str) -> int:
         """Rows of a stored partition, from its footer."""

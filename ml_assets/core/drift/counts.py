@@ -3,7 +3,7 @@
 Counts are whole numbers, so that those of parts add up to those of the whole, exactly and in any order.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Self
@@ -14,6 +14,8 @@ import polars as pl
 from ml_assets.core.drift.bins import Bins, Counts, Floats
 from ml_assets.core.drift.places import Places
 
+Texts = Mapping[Any, int]
+"""Text -> rows that hold it; None is the text of rows without one."""
 UNIT_IN_DEVIATIONS = 2.0**-20
 """Distances beyond the reference's range are kept as whole numbers of this share of its standard deviation."""
 FARTHEST_UNITS = 2**36
@@ -104,15 +106,19 @@ def count(frame: pl.LazyFrame, bins: Bins) -> ColumnCounts:
         frame: with the column, of the type that `require_columns` asks for; only this column is read.
         bins: of the column.
     """
-    return _categories(frame, bins) if bins.column.kind == "category" else _numbers(frame, bins)
+    return _numbers(frame, bins) if bins.column.kind == "number" else of_texts(_texts(frame, bins.name), bins)
 
 
-def _categories(frame: pl.LazyFrame, bins: Bins) -> ColumnCounts:
-    found = frame.group_by(pl.col(bins.name).alias("value")).agg(rows=pl.len()).collect(engine="streaming")
-    rows = dict(zip(found["value"].to_list(), found["rows"].to_list(), strict=True))
-    nulls = rows.pop(None, 0)
-    cells = [rows.pop(value, 0) for value in bins.values]
-    return _one(bins, cells, [sum(rows.values())], [nulls, 0, 0], [0, 0])
+def of_texts(texts: Texts, bins: Bins) -> ColumnCounts:
+    """The counts of a column of text whose rows are counted by text."""
+    cells = [texts.get(value, 0) for value in bins.values]
+    nulls = texts.get(None, 0)
+    return _one(bins, cells, [sum(texts.values()) - sum(cells) - nulls], [nulls, 0, 0], [0, 0])
+
+
+def _texts(frame: pl.LazyFrame, name: str) -> Texts:
+    found = frame.group_by(pl.col(name).alias("value")).agg(rows=pl.len()).collect(engine="streaming")
+    return dict(zip(found["value"].to_list(), found["rows"].to_list(), strict=True))
 
 
 def _numbers(frame: pl.LazyFrame, bins: Bins) -> ColumnCounts:

@@ -14,7 +14,7 @@ from ml_assets.core.drift.both_tests import Joint
 from ml_assets.core.drift.pictures import Pair
 from ml_assets.core.drift.policy import DriftPolicy
 from ml_assets.core.drift.profile import Profile
-from ml_assets.core.drift.profiling import count_partition, side_by_side
+from ml_assets.core.drift.profiling import CountTexts, count_partition, side_by_side
 from ml_assets.core.drift.reference import labelled, predicted
 from ml_assets.core.drift.verdict import DriftReport, judge
 from ml_assets.core.maturity import is_mature
@@ -58,7 +58,12 @@ class DriftWatch:
     policy: DriftPolicy
 
     def judge(
-        self, features: pl.LazyFrame, predictions: pl.LazyFrame, partition: str, known_by: datetime
+        self,
+        features: pl.LazyFrame,
+        predictions: pl.LazyFrame,
+        partition: str,
+        known_by: datetime,
+        count_texts: CountTexts | None = None,
     ) -> JudgedPartition:
         """Judge a partition by the champion that scored most of its rows.
 
@@ -72,6 +77,7 @@ class DriftWatch:
             predictions: the partition's predictions table.
             partition: its key.
             known_by: the instant by which labels must be known to count.
+            count_texts: of the features, see `count_partition`.
 
         Raises:
             ProfileError: the features are not those of the champion.
@@ -86,7 +92,10 @@ class DriftWatch:
         if bundle.profile is None or bundle.reference is None:
             rows = int(scored["rows"].sum())
             return JudgedPartition(self._not_judged(partition, rows, _without_profile(bundle)) | told, ())
-        current = self._counted(bundle, bundle.profile, features, predictions, partition, known_by)
+        of_features = [b for b in bundle.profile.bins if b.column.role == "feature"]
+        counted = count_partition(features, of_features, partition, count_texts)
+        rest = self._counted_later(bundle, bundle.profile, features, predictions, partition, known_by)
+        current = side_by_side([counted, *rest])
         joint = self._joint(bundle, current, features, partition) if self.policy.domain_classifier else None
         told_by = self.policy if joint is None else joint.for_columns(self.policy)
         alone = judge(bundle.profile, current, bundle.reference.weights, told_by)
@@ -112,7 +121,7 @@ class DriftWatch:
         shift, why_not = (None, found) if isinstance(found, str) else (found, "")
         return Joint(shift, why_not, reference.left_out)
 
-    def _counted(
+    def _counted_later(
         self,
         bundle: "Bundle",
         profile: Profile,
@@ -120,11 +129,13 @@ class DriftWatch:
         predictions: pl.LazyFrame,
         partition: str,
         known_by: datetime,
-    ) -> Profile:
+    ) -> list[Profile]:
+        """Of predictions, and of labels if enough are known."""
+
         def of(role: str) -> list[Any]:
             return [b for b in profile.bins if b.column.role == role]
 
-        counted = [count_partition(features, of("feature"), partition)]
+        counted = []
         if of("prediction"):
             own = predictions.filter(pl.col(VERSION) == bundle.sha256)
             scores = own.select(predicted(CONTENDERS[CHAMPION], bundle.classes))
@@ -134,7 +145,7 @@ class DriftWatch:
         if rows and known >= MIN_COVERAGE * bundle.labelled_share * rows:
             labels = features.filter(mature).select(labelled(bundle.task))
             counted.append(count_partition(labels, of("label"), partition))
-        return side_by_side(counted)
+        return counted
 
     def _not_judged(self, partition: str, rows: int, why: str) -> dict[str, Any]:
         report = DriftReport(partition, rows, "not_enough_rows", None, None, (), (), 0, 0.0, self.policy)
