@@ -26,7 +26,7 @@ from benchmarks.serving_contenders import CONTENDERS, OURS
 from benchmarks.serving_data import DATA
 from benchmarks.serving_files import MODEL
 from benchmarks.serving_process import Server, pinned
-from benchmarks.soak_checks import Swap, away_from, lags, log_faults, torn
+from benchmarks.soak_checks import Sample, Swap, away_from, lags, log_faults, torn
 from benchmarks.soak_report import CALM_SECONDS, CONNECTIONS, Soaked, told
 from ml_assets.project import pipeline_named
 from ml_assets.releasing import ReleaseDesk
@@ -37,7 +37,7 @@ from ml_assets.resources.storage import Store
 
 SHARE, CAPACITY_SECONDS = 0.8, 10.0
 SWAPS = 50
-CONFIRM_SECONDS, LOOK_SECONDS, SAMPLE_SECONDS = 30.0, 0.05, 2.0
+CONFIRM_SECONDS, LOOK_SECONDS = 30.0, 0.05
 
 
 def main(minutes: float, swaps: int = SWAPS) -> str:
@@ -122,26 +122,24 @@ def desk_of(data: Path) -> ReleaseDesk:
 
 def _swap(
     server: Server, desk: ReleaseDesk, versions: Sequence[str], seconds: float, swaps: int
-) -> tuple[list[Swap], list[tuple[float, float]]]:
-    """Release one of the other models, go back, and so on; between, look at the server's memory."""
+) -> tuple[list[Swap], list[Sample]]:
+    """Release one of the other models, go back, and so on; before each, look at the server's memory."""
     process, began = psutil.Process(server.process.pid), time.monotonic()
     swapped: list[Swap] = []
-    memory: list[tuple[float, float]] = []
+    memory: list[Sample] = []
 
-    def sample() -> float:
-        at = time.monotonic() - began
-        memory.append((at, process.memory_info().rss / 1e6))
-        return at
+    def wait_and_look(until: float) -> None:
+        time.sleep(max(0.0, until - (time.monotonic() - began)))
+        after = swapped[-1].kind if swapped else "rollback"
+        memory.append(Sample(time.monotonic() - began, process.memory_info().rss / 1e6, after))
 
     with closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)) as asking:
         for n in range(swaps):
-            while (at := sample()) < (n + 0.5) * seconds / swaps:
-                time.sleep(min(SAMPLE_SECONDS, (n + 0.5) * seconds / swaps - at))
+            wait_and_look((n + 0.5) * seconds / swaps)
             swapped.append(_swapped(desk, versions, n))
             _confirm(asking, versions[swapped[-1].version])
-            sys.stderr.write(f"swap {n}: a {swapped[-1].kind}, {memory[-1][1]:.0f} MB\n")
-    while (at := sample()) < seconds:
-        time.sleep(min(SAMPLE_SECONDS, seconds - at))
+            sys.stderr.write(f"swap {n}: a {swapped[-1].kind}, before it {memory[-1].mb:.0f} MB\n")
+    wait_and_look(seconds)
     return swapped, memory
 
 

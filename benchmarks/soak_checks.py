@@ -103,20 +103,34 @@ def log_faults(log: pl.DataFrame, answered: Mapping[int, int], versions: Sequenc
     return faults
 
 
-def slope_mb_a_minute(samples: Sequence[tuple[float, float]]) -> float:
-    """Least-squares slope of memory over the second half of the time, in MB a minute; NaN of fewer than two samples.
-
-    In the first half caches and the allocator's arenas fill.
+@dataclass(frozen=True)
+class Sample:
+    """Memory of the server just before a swap, when the last one has settled.
 
     Args:
-        samples: seconds and MB.
+        at: seconds since the load began.
+        mb: resident.
+        after: kind of the swap before; how much is loaded depends on it.
+    """
 
-    >>> slope_mb_a_minute([(0.0, 100.0), (10.0, 180.0), (60.0, 200.0), (90.0, 201.0), (120.0, 202.0)])
+    at: float
+    mb: float
+    after: str
+
+
+def slope_mb_a_minute(samples: Sequence[Sample]) -> float:
+    """Least-squares slope of memory over the second half of the time, in MB a minute; NaN of too few samples.
+
+    In the first half caches and the allocator fill. Samples are compared with those after the same kind of swap.
+
+    >>> samples = [(0, 10, "release"), (60, 200, "release"), (90, 230, "rollback"), (120, 202, "release")]
+    >>> slope_mb_a_minute([Sample(*s) for s in samples])
     2.0
     """
-    half = (samples[0][0] + samples[-1][0]) / 2 if samples else 0.0
-    late = [s for s in samples if s[0] >= half]
-    if len(late) < 2:
-        return float("nan")
-    at, mb = np.array(late).T
-    return round(float(np.polyfit(at - at[0], mb, 1)[0]) * 60, 3)
+    half = (samples[0].at + samples[-1].at) / 2 if samples else 0.0
+    products, squares = 0.0, 0.0
+    for kind in {s.after for s in samples}:
+        at, mb = np.array([(s.at, s.mb) for s in samples if s.after == kind and s.at >= half] or [(0.0, 0.0)]).T
+        products += float(((at - at.mean()) * (mb - mb.mean())).sum())
+        squares += float(((at - at.mean()) ** 2).sum())
+    return round(products / squares * 60, 3) if squares else float("nan")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.serving_process import can_pin
-from benchmarks.soak_checks import Swap, slope_mb_a_minute
+from benchmarks.soak_checks import Sample, Swap, slope_mb_a_minute
 
 CONNECTIONS = 16
 MOST_LAG_SECONDS, MOST_MB_A_MINUTE = 2.0, 1.0
@@ -28,7 +28,7 @@ class Soaked:
         calm: which of them were due when the last swap was over for `CALM_SECONDS`.
         swaps: in order.
         lags: of each swap, seconds from the ledger's event to the first answer by its version.
-        memory: of the server, seconds since the start of the load and MB resident.
+        memory: of the server.
         logged: answers found in the prediction log, each once.
         busy: share of its core that the load generator used.
     """
@@ -41,7 +41,7 @@ class Soaked:
     calm: np.ndarray
     swaps: Sequence[Swap]
     lags: Sequence[float]
-    memory: Sequence[tuple[float, float]]
+    memory: Sequence[Sample]
     logged: int
     busy: float
 
@@ -71,7 +71,7 @@ def told(seen: Soaked) -> str:
             if found
         },
         "answers by the model before, after the new one's first": "0",
-        "memory of the server, MB, at the start and at the end": f"{seen.memory[0][1]:.0f}, {seen.memory[-1][1]:.0f}",
+        "memory of the server, MB, at the start and at the end": f"{seen.memory[0].mb:.0f}, {seen.memory[-1].mb:.0f}",
         "its slope over the second half, MB a minute": f"{slope:+.2f}",
         "answers found in the prediction log, each once": f"{seen.logged:,}",
     }
