@@ -119,24 +119,27 @@ class RolloutDesk:
             LedgerConflict: somebody else wrote meanwhile; nothing was done, and the next look decides anew.
             LedgerError: the ledger can't be read or written.
         """
-        from ml_assets.core.rollout.machine import step
-        from ml_assets.core.rollout.rules import Rules
-
         events = self.desk.events()
         rollout, champion = open_rollout(events), live(events)
         if rollout is None or champion is None:
             return None
-        told = _overtaken(rollout, champion)
-        if told is None:
-            look = len(rollout.events)
-            rules = Rules.from_json(rollout.rules)
-            told = step(rollout.state, observe(rollout), rules, now, rollout=rollout.id, look=look)
-        after = len(events)
+        told, after = _follows(rollout, champion, observe, now), len(events)
         if told.action == "promote" and champion.bundle != rollout.candidate:
             told, after = self._release(rollout, told, by, after)
         if told.moves:
             self.desk.ledger.append(self.desk.name, kind_of(told), moved_facts(rollout, told, by), after=after)
         return told
+
+    def outlook(self, observe: Observe, *, now: datetime) -> "Transition | None":
+        """What a look would do now, with its reasons; nothing is written. None where none is open.
+
+        Args:
+            observe: reads what was seen of it.
+            now: time, aware.
+        """
+        events = self.desk.events()
+        rollout, champion = open_rollout(events), live(events)
+        return None if rollout is None or champion is None else _follows(rollout, champion, observe, now)
 
     def ask(self, action: Action, *, by: str, reason: str, now: datetime) -> "Transition":
         """Pause, resume or abort the open rollout, for a person.
@@ -178,6 +181,16 @@ class RolloutDesk:
         except ReleaseRefused as e:
             return turn_down(rollout.state, f"it can't be released: {'; '.join(e.found)}", told.evidence), after
         return told, champion.sequence
+
+
+def _follows(rollout: Rollout, champion: Champion, observe: Observe, now: datetime) -> "Transition":
+    from ml_assets.core.rollout.machine import step
+    from ml_assets.core.rollout.rules import Rules
+
+    rules, look = Rules.from_json(rollout.rules), len(rollout.events)
+    return _overtaken(rollout, champion) or step(
+        rollout.state, observe(rollout), rules, now, rollout=rollout.id, look=look
+    )
 
 
 def _overtaken(rollout: Rollout, champion: Champion) -> "Transition | None":

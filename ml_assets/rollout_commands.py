@@ -5,21 +5,28 @@ What moves it by itself is the sensor; the rules are in `core.rollout`.
 
 import json
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ml_assets.core.rollout.recorded import Rollout
 from ml_assets.core.rollout.state import Action
 from ml_assets.release_commands import SHOWN, desk_of, person
+from ml_assets.resources.prediction_log import PredictionLogs
+from ml_assets.resources.settings import settings
 from ml_assets.rolling_out import RolloutDesk
+
+if TYPE_CHECKING:
+    from ml_assets.core.rollout.state import Transition
 
 
 def status(pipeline: str, *, as_json: bool) -> None:
-    """Print where the last rollout stands, why, and how it came there."""
-    rollout = RolloutDesk(desk_of(pipeline)).last()
+    """Print where the last rollout stands, why, how it came there, and what a look finds now."""
+    desk = RolloutDesk(desk_of(pipeline))
+    rollout, now = desk.last(), outlook(desk)
     if as_json:
-        click.echo(json.dumps({"pipeline": pipeline, "rollout": rollout and told(rollout)}, indent=1))
+        found = rollout and told(rollout) | {"now": None if now is None else list(now.reasons)}
+        click.echo(json.dumps({"pipeline": pipeline, "rollout": found}, indent=1))
         return
     if rollout is None:
         click.echo(f"{pipeline}: no candidate has been rolled out yet")
@@ -35,6 +42,18 @@ def status(pipeline: str, *, as_json: bool) -> None:
         click.echo(f"  {facts['at']}  {facts['action']:10}  {facts['to']['weight'] / 100:g} %  by {facts['by']}")
         for reason in facts["reasons"]:
             click.echo(f"      {reason}")
+    if now is not None:
+        click.echo(f"  a look now: {now.action.replace('_', ' ')}")
+        for reason in now.reasons:
+            click.echo(f"      {reason}")
+
+
+def outlook(desk: RolloutDesk) -> "Transition | None":
+    """What the next look at the open rollout would do, by the prediction log; None where none is open."""
+    from ml_assets.assets.rollout_log import seen_of
+
+    own, logs = desk.desk, PredictionLogs(root=settings().predictions)
+    return desk.outlook(lambda r: seen_of(own.pipeline, r, own.store, own.models, logs), now=datetime.now(UTC))
 
 
 def ask(pipeline: str, action: Action, *, reason: str, as_json: bool) -> None:

@@ -1,6 +1,7 @@
 """`rollout status`, `pause`, `resume`, `abort`: as a person on call types them, and as a program reads them."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -13,9 +14,10 @@ from ml_assets_tests.test_rolling_out import Rolled
 
 
 @pytest.fixture
-def rolled(judged, monkeypatch) -> Rolled:
+def rolled(judged, monkeypatch, tmp_path) -> Rolled:
     judged.make_live("2018-03")
     told = Rolled(judged)
+    monkeypatch.setenv("ML_ASSETS_DATA", str(tmp_path / "data"))
     monkeypatch.setattr(rollout_commands, "desk_of", lambda _: told.release_desk)
     monkeypatch.setattr(rollout_commands, "person", lambda: "ann")
     return told
@@ -50,6 +52,20 @@ def test_a_rollout_is_paused_resumed_and_aborted(rolled):
     assert len(routing_of(rolled.events).arms) == 1
     assert [e["facts"]["action"] for e in ended["rollout"]["events"]] == ["advance", "pause", "resume", "abort"]
     assert call("resume", "--reason", "too late").exit_code == 1
+
+
+def test_what_it_waits_for_is_told_and_nothing_is_written(rolled):
+    rolled.judged.decide(rolled.judged.bundle("2018-06"))
+    rolled.carry_out("2018-06", datetime.now(UTC))
+    before = rolled.events
+    told = done(call("status"))
+    assert "a look now: stay" in told
+    assert "shadow: 0 of 10 requests" in told
+    assert "shadow: 0 of 10 requests" in json.loads(done(call("status", "--json")))["rollout"]["now"]
+    assert rolled.events == before
+    done(call("abort", "--reason", "complaints"))
+    assert "a look now" not in done(call("status"))
+    assert json.loads(done(call("status", "--json")))["rollout"]["now"] is None
 
 
 @pytest.mark.parametrize("action", ["pause", "resume", "abort"])
