@@ -7,12 +7,14 @@ period, and each of the two comparisons has half of alpha. How the tests work is
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import Any, Literal
 
 import numpy as np
 
 from ml_assets.core.rollout.finding import Finding
 from ml_assets.core.rollout.observed import Leg, Pairs, Sums, stratified
+from ml_assets.core.routing import WHOLE
 from ml_assets.core.sequential import LEAST_ROWS, Number, mean_radius, rows_until
 
 What = Literal["predictions", "losses", "estimated"]
@@ -146,8 +148,11 @@ def ruled_out(legs: Sequence[Leg], limit: float, alpha: float, *, paired: bool) 
     seen = f"{float(estimate):+.2%} on {int(rows):,} rows"
     if holds:
         return RuledOut(True, limit, estimate, rows, None, f"{feared} is ruled out: {seen}")
-    missing = min((m for w in ways if (m := _missing(w)) is not None), default=None)
-    more = f"about {missing:,} more labels are needed" if missing else "how many labels are needed can't be told yet"
+    told = [_missing(w, worth) for w, worth in zip(ways, (1.0, _worth_of_a_label(legs)), strict=False)]
+    missing = min((m for m in told if m is not None), default=None)
+    more = "how many labels are needed can't be told yet"
+    if missing is not None:
+        more = f"about {float(f'{missing:.2g}'):,.0f} more labels are needed"
     return RuledOut(False, limit, estimate, rows, missing, f"{feared} is not ruled out: {seen}; {more}")
 
 
@@ -158,11 +163,17 @@ def excess(legs: Sequence[Leg], what: What, ways: Sequence[Difference], *, paire
     return _of_closest(ways, each)
 
 
-def _missing(way: Difference) -> int | None:
-    if way.found.rows < LEAST_ROWS or way.found.mean >= 0:
+def _missing(way: Difference, worth: float) -> int | None:
+    if way.found.rows < LEAST_ROWS or way.found.mean >= 0 or not worth:
         return None
     needed = rows_until(-float(way.found.mean), float(way.found.variance), way.alpha, one_sided=True)
-    return max(needed - int(way.found.rows), 1)
+    return max(ceil((needed - float(way.found.rows)) / worth), 1)
+
+
+def _worth_of_a_label(legs: Sequence[Leg]) -> float:
+    """How much a label tells of the difference of the arms at the shares of now, beside one at half and half."""
+    share = legs[-1].weight / WHOLE if legs else 0.0
+    return 4 * share * (1 - share)
 
 
 def _any(each: Sequence[Any]) -> Any:

@@ -155,13 +155,17 @@ def _lacking(
         told.append(f"{in_percent(state.weight)}: {requests:,} of {rules.min_requests:,} requests")
     if (spent := (state.paused or now) - state.since) < rules.min_time:
         told.append(f"{in_percent(state.weight)}: {in_words(spent)} of {in_words(rules.min_time)}")
-    labels = int(losses_apart(legs, rules).rows)
+    labels = int(sum((leg.losses.rows if rules.paired else _of_either(leg) for leg in legs), 0))
     last = state.step + 1 == len(rules.steps)
     if last and labels < rules.min_labels:
         told.append(f"{labels:,} of {rules.min_labels:,} labels")
     if feared is not None and not feared.holds:
         told.append(f"{in_percent(state.weight)}: {feared.words}")
     return tuple(told)
+
+
+def _of_either(leg: Leg) -> Number:
+    return leg.champion.losses.rows + leg.candidate.losses.rows
 
 
 def losses_apart(legs: Sequence[Leg], rules: Rules) -> Sums:

@@ -144,9 +144,11 @@ class Leg:
 def stratified(legs: Sequence[Leg], of: str, factor: float = 1.0) -> Sums:
     """Sums of candidate − factor · champion where each row has a value of one of them only, period by period.
 
-    A row counts as an observation of the difference whose variance is that of both means together, as if drawn by the
-    shares of the period; so what changes between periods, shares included, is no difference between the models. A
-    period counts once both have `LEAST_ROWS`.
+    What changes between periods, shares included, is no difference between the models. A period weighs as much as it
+    tells: as many rows as would tell the same if both had answered half of them. A period in which one has answered
+    little says little, however many rows it has; if it weighed by its rows, its noise would drown all others. A row
+    counts as an observation of the difference whose variance is that of both means together. A period counts once both
+    have `LEAST_ROWS`.
 
     Args:
         legs: the periods.
@@ -156,7 +158,8 @@ def stratified(legs: Sequence[Leg], of: str, factor: float = 1.0) -> Sums:
     told = Sums()
     for leg in legs:
         h, c = getattr(leg.champion, of), getattr(leg.candidate, of)
-        rows = np.where(np.minimum(h.rows, c.rows) >= LEAST_ROWS, h.rows + c.rows, 0)
+        worth = 4.0 * h.rows * c.rows / np.maximum(h.rows + c.rows, 1)
+        rows = np.where(np.minimum(h.rows, c.rows) >= LEAST_ROWS, worth, 0.0)
         mean = c.mean - factor * h.mean
         spread = c.variance / np.maximum(c.rows, 1) + factor**2 * h.variance / np.maximum(h.rows, 1)
         told += Sums(rows, rows * mean, rows * (rows * spread + mean**2))

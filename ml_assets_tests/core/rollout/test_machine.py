@@ -303,6 +303,15 @@ def test_the_labels_that_are_missing_are_about_those_that_rule_the_loss_out():
     assert "loss_ruled_out" not in step(SHADOW, [leg()], FEARED, LATER).evidence
 
 
+def test_labels_of_a_small_share_are_worth_less():
+    # At 5 % a label tells a fifth of what it tells at half and half.
+    few, even = (ruled_out([leg(1, weight, 20_000, labels=20_000, paired=False)], 0.05, 0.01, paired=False)
+                 for weight in (500, 5_000))  # fmt: skip
+    assert few.rows == pytest.approx(0.19 * even.rows, rel=0.05)
+    assert few.missing > 5 * even.missing
+    assert "about 7,300 more labels are needed" in even.words
+
+
 @pytest.mark.parametrize(
     ("strategy", "steps", "asked"),
     [
