@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from ml_assets.core.models.row_values import row_in_order
 from ml_assets.core.prediction_log import packed
 from ml_assets.core.routing import CANDIDATE, CHAMPION
 
@@ -108,10 +109,12 @@ def message_of(served: "Served", model: "ServedModel") -> bytes:
         # What only this model knows nobody has looked at yet; it says itself what it lacks.
         given = tuple(n for n in names if n in columns and len(columns[n]) == served.rows)
         given, names = (None, names) if given == names else (given, given)
+    whole = row_in_order(columns, names)
+    values = [tuple([columns[n][row] for n in names]) for row in rows] if whole is None else [tuple(whole)]
     return framed(
         Asked(
             served.request_id, served.at_us, served.unit, served.feature_age_s, served.pipeline, model.version,
-            OTHER[served.variant], given, tuple([packed(tuple([columns[n][row] for n in names])) for row in rows]),
+            OTHER[served.variant], given, tuple(map(packed, values)),
             tuple(map(packed, served.keys)) if served.keys else None,
             tuple(served.events_us) if served.events_us else None,
         )
