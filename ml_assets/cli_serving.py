@@ -47,7 +47,7 @@ def serve(
     from ml_assets.resources.settings import settings
     from ml_assets.served import raw_fields_of
     from ml_assets.serving.building import Options, served_pipelines
-    from ml_assets.serving.http import Limits
+    from ml_assets.serving.limits import Limits
     from ml_assets.serving.protocols import vertex
     from ml_assets.serving.server import serve as run
 

@@ -21,7 +21,8 @@ from starlette.routing import Match, Route
 from ml_assets.core.errors import Busy, RequestRefused
 from ml_assets.serving.at_once import AtOnce
 from ml_assets.serving.data_plane import DataPlane
-from ml_assets.serving.http import Bodies, Call, Exposed, Handle, Limits, NotAtOnce, Reply
+from ml_assets.serving.http import Call, Exposed, Handle, NotAtOnce, Reply
+from ml_assets.serving.limits import Bodies, Limits
 from ml_assets.serving.metrics import Metrics
 
 Scope = Mapping[str, Any]

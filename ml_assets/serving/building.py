@@ -18,7 +18,7 @@ from ml_assets.serving.app import App
 from ml_assets.serving.breaker import Breaker
 from ml_assets.serving.data_plane import DataPlane, Hook
 from ml_assets.serving.exposing import exposed
-from ml_assets.serving.http import Limits
+from ml_assets.serving.limits import Limits
 from ml_assets.serving.loading import Loader
 from ml_assets.serving.metrics import Metrics
 from ml_assets.serving.recording import recording, tell_of

@@ -6,66 +6,19 @@ in `app`.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from ml_assets.core.errors import Busy, InputRefused, RequestRefused, TooLarge, TooSlow
+from ml_assets.core.errors import InputRefused, RequestRefused, TooLarge, TooSlow
 from ml_assets.core.models.row_values import Columns
+from ml_assets.serving.limits import Bodies, Limits, require_depth, too_large
 
 if TYPE_CHECKING:
     from ml_assets.serving.data_plane import Answer, DataPlane, Keys
 
 JSON = b"application/json"
 Headers = tuple[tuple[bytes, bytes], ...]
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What one request may take.
-
-    Args:
-        body_bytes: of its body, however it arrives.
-        rows: to score.
-        depth: of nested JSON.
-        all_bodies_bytes: of the bodies of all requests that are being answered.
-        rows_at_once: rows that are scored at once; more are scored beside other requests.
-    """
-
-    body_bytes: int = 10_000_000
-    rows: int = 10_000
-    depth: int = 16
-    all_bodies_bytes: int = 200_000_000
-    rows_at_once: int = 64
-
-
-class Bodies:
-    """Bytes of bodies that are in memory, of all requests together; those of one packet are not counted.
-
-    Args:
-        most: bytes.
-    """
-
-    def __init__(self, most: int) -> None:
-        self.most, self.held = most, 0
-
-    def take(self, size: int) -> None:
-        """Count so many more.
-
-        Raises:
-            Busy: there would be too many.
-        """
-        if self.held + size > self.most:
-            raise Busy(
-                "body", found=f"{self.held:,} bytes of other bodies in memory", expected=f"at most {self.most:,}",
-                cure="send it again later, or fewer rows at once",
-            )  # fmt: skip
-        self.held += size
-
-    def give(self, size: int) -> None:
-        """Count so many less."""
-        self.held -= size
 
 
 class Reply(NamedTuple):
@@ -146,24 +99,24 @@ class Call:
                 cure="send the body as it is, not compressed",
             )  # fmt: skip
         if declared is not None and declared.isdigit() and int(declared) > limits.body_bytes:
-            raise _too_large(f"{int(declared):,} bytes", limits)
+            raise too_large(f"{int(declared):,} bytes", limits)
         message = await self._received() if self._whole is None else {"body": self._whole}
         body: bytes = message.get("body", b"")
         if not message.get("more_body"):
             if len(body) > limits.body_bytes:
-                raise _too_large(f"more than {limits.body_bytes:,} bytes", limits)
+                raise too_large(f"more than {limits.body_bytes:,} bytes", limits)
             return body
         parts, size = [body], len(body)
         self._hold(size)
         while message.get("more_body"):
             if size > limits.body_bytes:
-                raise _too_large(f"more than {limits.body_bytes:,} bytes", limits)
+                raise too_large(f"more than {limits.body_bytes:,} bytes", limits)
             message = await self._received()
             parts.append(message.get("body", b""))
             size += len(parts[-1])
             self._hold(len(parts[-1]))
         if size > limits.body_bytes:
-            raise _too_large(f"more than {limits.body_bytes:,} bytes", limits)
+            raise too_large(f"more than {limits.body_bytes:,} bytes", limits)
         return b"".join(parts)
 
     def _hold(self, size: int) -> None:
@@ -309,31 +262,3 @@ def _token(name: str, text: str | None) -> str | None:
             expected=f"at most {_LONGEST_TOKEN} printable ASCII letters", cure="shorten it, or leave it out",
         )  # fmt: skip
     return text or None
-
-
-def require_depth(body: bytes, most: int) -> None:
-    """Raise an InputRefused if JSON is nested more deeply than that; brackets in text count as well, so be generous.
-
-    >>> require_depth(b'{"a": [1, 2]}', 2)
-    """
-    if body.count(b"[") + body.count(b"{") <= most:
-        return
-    depth = deepest = 0
-    for sign in _brackets(body):
-        depth += 1 if sign in b"[{" else -1
-        deepest = max(deepest, depth)
-    if deepest > most:
-        raise InputRefused("body", found=f"JSON nested {deepest} deep", expected=f"at most {most}", cure="flatten it")
-
-
-def _brackets(body: bytes) -> Sequence[int]:
-    return bytes(body.translate(None, _NO_BRACKETS))
-
-
-_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
-
-
-def _too_large(found: str, limits: Limits) -> TooLarge:
-    return TooLarge(
-        "body", found=found, expected=f"at most {limits.body_bytes:,} bytes", cure="send fewer rows at once"
-    )

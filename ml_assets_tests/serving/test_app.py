@@ -9,7 +9,8 @@ import pytest
 
 from ml_assets.core.errors import InputRefused
 from ml_assets.serving.app import LONGEST_KEPT, PATHS_KEPT, App
-from ml_assets.serving.http import Call, Exposed, Limits, Reply, answered, require_depth
+from ml_assets.serving.http import Call, Exposed, Reply, answered
+from ml_assets.serving.limits import Limits, require_depth
 from ml_assets.serving.metrics import Metrics
 
 from .conftest import NEW

@@ -12,7 +12,8 @@ import uvicorn
 from ml_assets.core.errors import InputRefused, TooLarge
 from ml_assets.serving.app import App
 from ml_assets.serving.at_once import AtOnceProtocol
-from ml_assets.serving.http import Call, Exposed, Limits, Reply
+from ml_assets.serving.http import Call, Exposed, Reply
+from ml_assets.serving.limits import Limits
 from ml_assets.serving.metrics import Metrics
 
 from .conftest import NEW, DataPlane, Picture, alone, model

@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from ml_assets.core.errors import TooLarge, TooSlow
-from ml_assets.serving.http import Bodies, Call, Limits
+from ml_assets.serving.http import Call
+from ml_assets.serving.limits import Bodies, Limits
 
 LIMITS = Limits(body_bytes=10)
 

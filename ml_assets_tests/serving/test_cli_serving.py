@@ -10,7 +10,7 @@ from ml_assets.core.errors import ConfigError
 from ml_assets.resources.ledger_database import LedgerDatabase
 from ml_assets.serving import building, server
 from ml_assets.serving.building import Options
-from ml_assets.serving.http import Limits
+from ml_assets.serving.limits import Limits
 
 
 @pytest.fixture

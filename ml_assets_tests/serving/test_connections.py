@@ -11,7 +11,8 @@ import uvicorn
 
 from ml_assets.serving.app import App
 from ml_assets.serving.connections import PatientProtocol
-from ml_assets.serving.http import Exposed, Limits, Reply
+from ml_assets.serving.http import Exposed, Reply
+from ml_assets.serving.limits import Limits
 
 from .test_app import BODY, EXPOSED
 

@@ -14,7 +14,8 @@ import grpc
 
 from ml_assets.core.errors import ConfigError, RequestRefused
 from ml_assets.serving.data_plane import DataPlane
-from ml_assets.serving.http import Limits, infer
+from ml_assets.serving.http import infer
+from ml_assets.serving.limits import Limits
 from ml_assets.serving.protocols import open_inference_grpc as calls
 from ml_assets.serving.protocols import open_inference_pb2 as pb
 

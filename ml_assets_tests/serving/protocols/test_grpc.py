@@ -8,7 +8,7 @@ import grpc
 import pytest
 
 from ml_assets.core.errors import ConfigError
-from ml_assets.serving.http import Limits
+from ml_assets.serving.limits import Limits
 from ml_assets.serving.protocols import grpc_server
 from ml_assets.serving.protocols import open_inference_pb2 as pb
 from ml_assets.serving.protocols.open_inference_grpc import SERVICE

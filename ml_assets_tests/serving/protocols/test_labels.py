@@ -15,7 +15,7 @@ from ml_assets.resources.prediction_log import PredictionLogs
 from ml_assets.serving.app import App
 from ml_assets.serving.data_plane import DataPlane
 from ml_assets.serving.exposing import exposed
-from ml_assets.serving.http import Limits
+from ml_assets.serving.limits import Limits
 from ml_assets.serving.picture import Picture
 from ml_assets.serving.prediction_log import PredictionLog
 from ml_assets.serving.protocols import labels

@@ -20,7 +20,7 @@ from ml_assets.core.routing import Arm, Routing, alone
 from ml_assets.serving.app import App
 from ml_assets.serving.data_plane import DataPlane
 from ml_assets.serving.exposing import exposed
-from ml_assets.serving.http import Limits
+from ml_assets.serving.limits import Limits
 from ml_assets.serving.picture import Picture
 from ml_assets.serving.protocols.plain import FIELDS, RECORDS, TOLD, Plain
 from ml_assets_tests.serving.conftest import NEW, OLD, model
