@@ -35,7 +35,7 @@ MOST_LOOKED_BACK = 64
 ASKED_AT_ONCE = 500
 """Partitions in one question to the run storage."""
 BOUNDS_VERSION = "bounds_version"
-"""Metadata of a measured or judged partition: of the bounds of `defs.yaml` by which, see `Pipeline.bounds_version`."""
+"""Metadata of a measured or judged partition: of the bounds of `defs.yaml` by which, see `Pipeline.bounds_versions`."""
 LABELS, LABELS_KNOWN = "labels", "labels_known"
 """Metadata of features: rows with a label, and those whose label was known by the end of the partition."""
 FEATURES_VERSION = "features_version"
@@ -96,8 +96,8 @@ class Observer:
         lacking = gaps(observed, self.pipeline.partitions_before)
         rows = self._unread(sorted(lacking)) if lacking else {}
         found = held_up(observed, lacking, rows, self.pipeline.config.monitoring.grace_length, self.clock.now())
-        coming = self._coming({key for f in found for key in f.numbers["missing"]})
-        return tuple(f for f in found if coming.isdisjoint(f.numbers["missing"]))
+        coming = self._coming({key for f in found for key in lacking[f.subject]})
+        return tuple(f for f in found if coming.isdisjoint(lacking[f.subject]))
 
     def waiting(self, observed: Observed) -> set[str]:
         """Partitions without features that look back at one which a run is bringing in."""
@@ -212,7 +212,7 @@ class Observer:
 
 def by_former_bounds(pipeline: Pipeline, noun: str, made: Made) -> bool:
     """Whether the YAML has set other bounds since a partition was measured or judged."""
-    version = pipeline.bounds_version(noun)
+    version = pipeline.bounds_versions[noun]
     return bool(made.metadata.get(BOUNDS_VERSION, version) != version)
 
 

@@ -193,8 +193,9 @@ class Pipeline:
         told = {"label": self.config.label.model_dump(mode="json"), "kept": list(self.kept_columns)}
         return sha256_of(told)[:12]
 
-    def bounds_version(self, noun: str) -> str:
-        """Of what `defs.yaml` says about how a partition's `performance` or `drift` is judged."""
+    @cached_property
+    def bounds_versions(self) -> dict[str, str]:
+        """Noun -> version of what `defs.yaml` says about how a partition's `performance` or `drift` is judged."""
         from ml_assets.core.decision_record import sha256_of
 
         monitoring, evaluation = self.config.monitoring, self.config.evaluation
@@ -203,7 +204,7 @@ class Pipeline:
             "performance": {**monitoring.performance.model_dump(), "metric": self.config.metric, **measured},
             "drift": monitoring.drift.model_dump(),
         }
-        return sha256_of(told[noun])[:12]
+        return {noun: sha256_of(bounds)[:12] for noun, bounds in told.items()}
 
     @property
     def features_reference(self) -> Reference:

@@ -160,7 +160,7 @@ def _by_former_bounds(
         old = {noun: of[key] for noun, of in made.items() if key in of and by_former_bounds(pipeline, noun, of[key])}
         if old:
             # By when it was made, too: the same bounds may be set again.
-            told = {noun: [pipeline.bounds_version(noun), one.timestamp] for noun, one in old.items()}
+            told = {noun: [pipeline.bounds_versions[noun], one.timestamp] for noun, one in old.items()}
             found[key] = tuple(old), sha256_of(told)
     return found
 

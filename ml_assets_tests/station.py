@@ -65,7 +65,7 @@ class Station:
             self.key(noun).to_user_string(): {month: f"{noun} {month} {v}"}
             for noun, v in (("features", version), ("predictions", scored))
         }
-        bounds = {BOUNDS_VERSION: self.pipeline.bounds_version("drift")}
+        bounds = {BOUNDS_VERSION: self.pipeline.bounds_versions["drift"]}
         self.told("drift", month, verdict=verdict, champion=champion, magnitude=2.0, **bounds, **{MADE_FROM: read})
 
     def follow(self, month: str, verdict: str = "stable", champion: str = "m0") -> None:

@@ -1,6 +1,7 @@
 """What follows new rows and new releases by itself."""
 
 import dagster as dg
+import pytest
 
 
 def test_the_data_side_follows_new_rows_once_and_a_release_in_the_newest_partition_only(world):
@@ -56,9 +57,13 @@ def test_the_data_side_follows_new_rows_once_and_a_release_in_the_newest_partiti
     assert {p for k, p in asked if k == "duration/predictions"} == {newest}
 
 
-def test_a_month_after_a_gap_goes_on_by_itself_from_features_that_somebody_asked_for(world):
-    """Who asks for them, and when, is in `test_gaps`."""
-    definitions = world.replay().definitions
+@pytest.mark.slow(seconds=4)
+def test_a_month_after_a_gap_goes_on_by_itself_from_features_that_a_sensor_asked_for(world):
+    """When it asks for them is in `test_gaps`."""
+    definitions = world.replay(pipeline=world.changed(world.pipeline, retraining=None)).definitions
+    assert {"duration_gaps", "duration_retraining"} & {s.name for s in definitions.sensors or ()} == {"duration_gaps"}
+    by_default = world.replay().definitions.sensors or ()
+    assert {"duration_gaps", "duration_retraining"} & {s.name for s in by_default} == {"duration_retraining"}
 
     def tick(cursor=None):
         result = dg.evaluate_automation_conditions(

@@ -81,5 +81,5 @@ def other_bounds_judge_again_and_decide_nothing_anew(world):
     assert replay.ledger.events("duration") == events
     for noun in ("drift", "performance"):
         made = latest(world.instance, replay.pipeline.key(noun))["2018-04"]
-        assert made.metadata[BOUNDS_VERSION] == replay.pipeline.bounds_version(noun)
+        assert made.metadata[BOUNDS_VERSION] == replay.pipeline.bounds_versions[noun]
     assert list(replay.steps()) == []

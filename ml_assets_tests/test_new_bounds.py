@@ -3,10 +3,13 @@
 That a replay makes them again is in `test_late_partitions`.
 """
 
+from dataclasses import replace
+
 import dagster as dg
 import pytest
 
 from ml_assets import sensors
+from ml_assets.config.monitoring import Monitoring
 from ml_assets.core.releases import JUDGED
 from ml_assets.observing import BOUNDS_VERSION
 from ml_assets.retraining import CAUSE_TAG
@@ -27,7 +30,7 @@ def look(station: Station) -> tuple[dict[str, list[str]], str]:
 
 
 def measure(station: Station, month: str) -> None:
-    station.told("performance", month, **{BOUNDS_VERSION: station.pipeline.bounds_version("performance")})
+    station.told("performance", month, **{BOUNDS_VERSION: station.pipeline.bounds_versions["performance"]})
 
 
 @pytest.fixture
@@ -93,10 +96,20 @@ def test_results_from_before_there_were_versions_are_left_alone(judged):
         ("performance", {"drift": {"min_rows": 60}, "grace": "1h"}, False),
     ],
 )
-def test_which_values_of_the_yaml_are_bounds_of_what(station, noun, monitoring, changes):
-    before = station.pipeline.bounds_version(noun)
-    station.set_bounds(**monitoring)
-    assert (station.pipeline.bounds_version(noun) != before) == changes
+def test_which_values_of_the_yaml_are_bounds_of_what(small_pipeline, noun, monitoring, changes):
+    told = small_pipeline.config.model_copy(update={"monitoring": Monitoring.model_validate(monitoring)})
+    after = replace(small_pipeline, config=told).bounds_versions[noun]
+    assert (after != small_pipeline.bounds_versions[noun]) == changes
+
+
+@pytest.mark.parametrize("evaluation", [{"metric": "rmse"}, {"slices": ["pickup_zone"]}])
+def test_what_is_measured_is_a_bound_of_performance_only(small_pipeline, evaluation):
+    before = small_pipeline
+    told = before.config.model_copy(update={"evaluation": before.config.evaluation.model_copy(update=evaluation)})
+    after = replace(before, config=told).bounds_versions
+    assert {noun: after[noun] != version for noun, version in before.bounds_versions.items()} == {
+        "performance": True, "drift": False,
+    }  # fmt: skip
 
 
 def test_reports_by_former_bounds_start_no_training(drifted):

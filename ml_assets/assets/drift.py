@@ -42,7 +42,7 @@ def drift(pipeline: Pipeline) -> dg.AssetsDefinition:
         kinds={"json"},
         partitions_def=pipeline.table.partitions,
         automation_condition=FOLLOWS_ITS_INPUTS,
-        code_version=pipeline.bounds_version("drift"),
+        code_version=pipeline.bounds_versions["drift"],
         io_manager_key="records",
         check_specs=[not_drifted_spec(pipeline)],
     )
@@ -63,7 +63,7 @@ def drift(pipeline: Pipeline) -> dg.AssetsDefinition:
         drawn = pictures(pipeline, store, judged)
         shown = {k: v for n, png in drawn.items() for k, v in reports.picture(key, window.key, n, png).items()}
         read = made_from(store, {pipeline.key(noun): [window.key] for noun in ("features", "predictions")})
-        bounds = {BOUNDS_VERSION: pipeline.bounds_version("drift")}
+        bounds = {BOUNDS_VERSION: pipeline.bounds_versions["drift"]}
         yield record_output(judged.record | read, {**told(judged.record), **shown, **bounds, **read})
         yield not_drifted(key, judged.record)
 

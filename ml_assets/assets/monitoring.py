@@ -48,7 +48,7 @@ def performance(pipeline: Pipeline) -> dg.AssetsDefinition:
         kinds={"json"},
         partitions_def=pipeline.table.partitions,
         automation_condition=FOLLOWS_ITS_INPUTS,
-        code_version=pipeline.bounds_version("performance"),
+        code_version=pipeline.bounds_versions["performance"],
         io_manager_key="records",
         check_specs=[promise_spec(pipeline)],
     )
@@ -68,7 +68,7 @@ def performance(pipeline: Pipeline) -> dg.AssetsDefinition:
         record |= {"partition": window.key, "worth": worth}
         picture = reports.picture(key, window.key, "trend", trend(pipeline, store, ledger, record))
         read = made_from(store, {pipeline.key(noun): [window.key] for noun in ("features", "predictions")})
-        bounds = {BOUNDS_VERSION: pipeline.bounds_version("performance")}
+        bounds = {BOUNDS_VERSION: pipeline.bounds_versions["performance"]}
         yield record_output(record, {**shown(record, pipeline.config.metric), **picture, **bounds, **read})
         yield promise_kept(key, record)
 

@@ -10,11 +10,11 @@ import pytest
 
 from ml_assets.core.drift.bins import Column, learn_bins
 from ml_assets.core.drift.profiling import count_partition
-from ml_assets.resources.storage import KEPT_SMALL, READ_OFTEN, ROW_GROUP_ROWS, Store
+from ml_assets.resources.storage import READ_OFTEN, ROW_GROUP_ROWS, Store
 from ml_assets.resources.text_counts import count_texts
 from ml_assets.resources.whole_files import publish
 
-ROWS = 2 * ROW_GROUP_ROWS + 1000
+ROWS = ROW_GROUP_ROWS + 1000
 KEY = dg.AssetKey(["rides", "features"])
 
 
@@ -37,18 +37,14 @@ def expected(name: str) -> Counter:
     return Counter(FRAME[name].to_list())
 
 
-@pytest.fixture(params=["often", "small", "by pyarrow", "without dictionaries"])
+@pytest.fixture(params=["by the store", "without dictionaries"])
 def path(request, tmp_path):
-    if request.param in ("often", "small"):
-        [staged] = Store(root=str(tmp_path)).stage(
-            FRAME.lazy(), compression=READ_OFTEN if request.param == "often" else KEPT_SMALL
-        )
-        publish(staged.path, kept := Store(root=str(tmp_path)).path(KEY, "2018-01"))
-        return kept
-    pq.write_table(
-        FRAME.to_arrow(), tmp_path / "x.parquet", use_dictionary=request.param == "by pyarrow", row_group_size=50_000
-    )
-    return tmp_path / "x.parquet"
+    if request.param == "without dictionaries":
+        pq.write_table(FRAME.to_arrow(), tmp_path / "x.parquet", use_dictionary=False, row_group_size=50_000)
+        return tmp_path / "x.parquet"
+    [staged] = Store(root=str(tmp_path)).stage(FRAME.lazy(), compression=READ_OFTEN)
+    publish(staged.path, kept := Store(root=str(tmp_path)).path(KEY, "2018-01"))
+    return kept
 
 
 def test_texts_are_counted(path):

@@ -10,6 +10,9 @@ from datetime import datetime, timedelta
 from ml_assets.core.retraining.evidence import Finding
 from ml_assets.core.retraining.observed import Observed, Partition
 
+MOST_LISTED = 4
+"""Missing partitions of which only the first and the last are named."""
+
 
 def scheduled(tick: datetime, cron: str, champion: str | None) -> Finding:
     """The schedule asks.
@@ -119,7 +122,8 @@ def held_up(
         is_unjudged = not p.ready and observed.tenure_of(p) is not None
         if (is_unjudged or now < p.at + grace) and not all(place[k].given_up for k in missing):
             continue
-        words = f"{key}: features look back at {', '.join(missing)}, of which there are no rows: they do without"
-        versions, numbers = {"validated": version} if p.ready else {}, {"missing": list(missing), "validated": version}
+        listed = ", ".join(missing) if len(missing) < MOST_LISTED else f"{missing[0]} … {missing[-1]} ({len(missing)})"
+        words = f"{key}: features look back at {listed}, of which there are no rows: they do without"
+        versions, numbers = {"validated": version} if p.ready else {}, {"missing": len(missing), "validated": version}
         found.append(Finding("unprepared", "registry", key, words, champion, versions, numbers))
     return tuple(found)
