@@ -4,9 +4,9 @@
     python scripts/take_screenshots.py --data /tmp/shots-data --partition 2020-04
 
 starts Dagster's web server on that folder, without the daemon so that nothing moves (or uses one that runs: `--url
-http://127.0.0.1:3000`), and writes three pictures to `docs/images`: `graph.png`, the asset graph with all groups open,
-`drift_report.png`, the page of a drifted partition with the distributions of its columns, and `rollout.png`, the last
-rollout with its way and its guardrails. It waits for what is to be seen, and fails where it does not come.
+http://127.0.0.1:3000`), and writes three pictures to `docs/images`: `graph.png`, the assets of a pipeline and of its
+table, `drift_report.png`, the page of a drifted partition with the distributions of its columns, and `rollout.png`, the
+last rollout with its way and its guardrails. It waits for what is to be seen, and fails where it does not come.
 
 Needs Playwright and Pillow, which the project does not depend on, and Chromium:
 
@@ -28,6 +28,7 @@ import sys
 import tempfile
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -36,6 +37,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_assets.core.errors import ConfigError, MLAssetsError, PartitionMissing
 from ml_assets.live_location import WORKSPACE
+from ml_assets.project import pipeline_named
 from ml_assets.resources.home import prepare_home
 
 if TYPE_CHECKING:
@@ -55,8 +57,9 @@ PANE = """() => { const r = document.querySelector('[data-svg-viewport]').parent
     return [r.left, r.top, r.right, r.bottom] }"""
 """Where the graph may be seen."""
 WIDE = ".dagster-dialog { width: 1140px !important } .dagster-dialog img { width: 100% }"
-BARE = "*:has(> * > * > * > [aria-label=zoom_in]) { visibility: hidden }"
-"""Styles: a dialog as wide as the page's pane; no buttons over the graph."""
+BARE = """*:has(> * > * > * > [aria-label=zoom_in]) { visibility: hidden }
+    [data-svg-viewport], :has(> [data-svg-viewport]) { background: white !important }"""
+"""Styles: a dialog as wide as the page's pane; no buttons over the graph, and no dots below it, which take bytes."""
 LOADED = "{ workspaceOrError { ... on Workspace { locationEntries { loadStatus } } } }"
 
 
@@ -149,10 +152,11 @@ def wait_until_loaded(url: str, server: "subprocess.Popen[bytes] | None" = None)
     )
 
 
-def graph(page: Any, url: str) -> "Image.Image":
-    """The asset graph with all groups open."""
+def graph(page: Any, url: str, pipeline: str, table: str) -> "Image.Image":
+    """The assets of a pipeline and of its table, with all groups open."""
     page.set_viewport_size({"width": 2600, "height": 2400})
-    page.goto(f"{url}/asset-groups/~explorer-graph")
+    selection = urllib.parse.quote(f'key:"{table}/*" or key:"{pipeline}/*"', safe="")
+    page.goto(f"{url}/asset-groups~{selection}/~explorer-graph")
     page.get_by_text("monitoring").first.wait_for()
     page.keyboard.press("Alt+E")
     page.get_by_text("predictions").first.wait_for()
@@ -266,7 +270,7 @@ def main(given: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="data folder with a finished demo-live")
     parser.add_argument("--url", help="a Dagster UI on that folder; without it one is started")
-    parser.add_argument("--pipeline", default="trip_duration", help="whose drift (default: %(default)s)")
+    parser.add_argument("--pipeline", default="trip_duration", help="whose assets (default: %(default)s)")
     parser.add_argument("--partition", help="which drift report (default: the last that says drifted)")
     parser.add_argument("--chromium", help="path of a Chromium (default: the one on PATH, else Playwright's)")
     parser.add_argument("--out", type=Path, default=REPOSITORY / "docs/images", help="folder (default: docs/images)")
@@ -297,7 +301,7 @@ def taken(url: str, chromium: str | None, pipeline: str, partition: str) -> "dic
             page = browser.new_page()
             page.set_default_timeout(1000 * SHOWING_SECONDS)
             return {
-                "graph": graph(page, url),
+                "graph": graph(page, url, pipeline, pipeline_named(pipeline).table.name),
                 "drift_report": drift_report(page, url, pipeline, partition),
                 "rollout": rollout(page, url, pipeline),
             }
