@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 def status(pipeline: str, *, as_json: bool) -> None:
     """Print where the last rollout stands, why, how it came there, and what a look finds now."""
     desk = RolloutDesk(desk_of(pipeline))
-    rollout, now = desk.last(), outlook(desk)
+    rollout = desk.last()
     if as_json:
+        now = outlook(desk)
         found = rollout and told(rollout) | {"now": None if now is None else list(now.reasons)}
         click.echo(json.dumps({"pipeline": pipeline, "rollout": found}, indent=1))
         return
@@ -42,7 +43,8 @@ def status(pipeline: str, *, as_json: bool) -> None:
         click.echo(f"  {facts['at']}  {facts['action']:10}  {facts['to']['weight'] / 100:g} %  by {facts['by']}")
         for reason in facts["reasons"]:
             click.echo(f"      {reason}")
-    if now is not None:
+    # Last, since it reads the prediction log: where that is away, what the ledger says has been told.
+    if (now := outlook(desk)) is not None:
         click.echo(f"  a look now: {now.action.replace('_', ' ')}")
         for reason in now.reasons:
             click.echo(f"      {reason}")
