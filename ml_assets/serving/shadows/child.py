@@ -23,6 +23,8 @@ from ml_assets.serving.shadows.messages import Plan, Told, reported
 PROCESS = "ml_assets.serving.shadows.process"
 PIPE_BYTES = 1 << 20
 """As large as Linux lets everybody have a pipe: some 3,000 requests of 25 numbers."""
+LEAST_URGENT = 19
+"""Its `nice` value from the first moment; when it has loaded its models it gives way altogether."""
 LOOK_SECONDS = 0.05
 _READ = 1 << 16
 
@@ -48,7 +50,7 @@ class Child:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0, process_group=0,
             env={**os.environ, "POLARS_MAX_THREADS": "1"},
         )  # fmt: skip
-        give_way(self._process.pid)
+        os.setpriority(os.PRIO_PROCESS, self._process.pid, LEAST_URGENT)
         self._requests = cast("IO[bytes]", self._process.stdin)
         self._reports = cast("IO[bytes]", self._process.stdout)
         os.set_blocking(self._requests.fileno(), False)
@@ -115,15 +117,3 @@ class Child:
                 self._process.kill()
         self._reports.close()
         return self._process.wait()
-
-
-def give_way(pid: int) -> None:
-    """Let a process have only the time that nobody else wants.
-
-    Not by `nice` alone: Linux lets also the least urgent finish its turn, for up to three milliseconds.
-    """
-    try:
-        os.sched_setscheduler(pid, os.SCHED_IDLE, os.sched_param(0))
-    except (AttributeError, OSError):
-        # A system that knows no such thing, or does not allow it.
-        os.setpriority(os.PRIO_PROCESS, pid, 19)

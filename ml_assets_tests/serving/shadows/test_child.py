@@ -14,7 +14,7 @@ from ml_assets.resources.model_folder import ModelFolder
 from ml_assets.resources.prediction_log import PredictionLogs
 from ml_assets.serving.data_plane import Served
 from ml_assets.serving.loading import Loader
-from ml_assets.serving.shadows.child import PIPE_BYTES, Child, give_way
+from ml_assets.serving.shadows.child import PIPE_BYTES, Child
 from ml_assets.serving.shadows.messages import Plan, message_of
 from ml_assets_tests.serving.running import PIPELINE, REPOSITORY, ROW, Released, until
 
@@ -66,6 +66,7 @@ def test_what_is_sent_is_scored_logged_and_told_and_the_end_loses_nothing(plan, 
     child = Child(plan)
     assert all(child.send(PIPELINE, message(i)) for i in range(50))
     until(lambda: heard(child) == 50)
+    assert os.getpriority(os.PRIO_PROCESS, child.pid) == 19
     assert os.sched_getscheduler(child.pid) == os.SCHED_IDLE
     assert all(child.send(PIPELINE, message(i)) for i in range(50, 90))
     os.kill(child.pid, signal.SIGSTOP)
@@ -96,18 +97,6 @@ def test_a_process_that_does_not_read_is_not_waited_for(plan, message):
     os.kill(child.pid, signal.SIGCONT)
     assert child.bury(60) == 0
     assert child.told[PIPELINE].scored == sent
-
-
-def test_where_that_is_not_to_be_had_it_is_the_least_urgent(monkeypatch):
-    def refuse(*_):
-        raise PermissionError
-
-    monkeypatch.setattr(os, "sched_setscheduler", refuse)
-    sleeping = subprocess.Popen(["sleep", "60"])
-    give_way(sleeping.pid)
-    assert os.getpriority(os.PRIO_PROCESS, sleeping.pid) == 19
-    sleeping.kill()
-    sleeping.wait()
 
 
 def test_a_process_that_is_killed_is_noticed_by_whoever_sends_and_hears(plan, message):

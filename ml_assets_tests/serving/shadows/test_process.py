@@ -8,7 +8,7 @@ import pytest
 from ml_assets.core.encoding import FeatureSpec
 from ml_assets.serving.data_plane import Served
 from ml_assets.serving.shadows.messages import Frames, Told, framed, message_of, report, reported
-from ml_assets.serving.shadows.process import Scoring, follow, tell
+from ml_assets.serving.shadows.process import Scoring, follow, give_way, tell
 from ml_assets_tests.serving.conftest import COLUMNS, NEW, OLD, SPECS, model
 
 
@@ -128,3 +128,13 @@ def test_it_scores_until_nothing_more_can_come_and_says_so(log):
 def test_counts_come_as_they_were_told():
     told = {"rides": Told(1, 2, 3, {"written": 4})}
     assert reported(report(told)) == told
+
+
+def test_where_idle_time_alone_is_not_to_be_had_it_stays_the_least_urgent(monkeypatch):
+    def refuse(*_):
+        raise PermissionError
+
+    monkeypatch.setattr(os, "sched_setscheduler", refuse)
+    give_way()
+    monkeypatch.delattr(os, "sched_setscheduler")
+    give_way()
