@@ -8,6 +8,7 @@ BENCH_DRIFT_READY := .venv-bench-drift/.ready
 BENCH_SERVING_READY := .venv-bench-serving/.ready
 BENCH_MLSERVER_READY := .venv-bench-mlserver/.ready
 CLIENTS_READY := .venv-clients/.ready
+CLIENTS_HOSTED_READY := .venv-clients-hosted/.ready
 
 .PHONY: demo demo-live test dev bench lint clean setup slow
 
@@ -20,7 +21,7 @@ demo-live: setup
 test: setup
 	$(BIN)/python -m pytest -m "not slow" --numprocesses auto --dist worksteal $(ARGS)
 
-slow: setup $(CLIENTS_READY)
+slow: setup $(CLIENTS_READY) $(CLIENTS_HOSTED_READY)
 	$(BIN)/python -m pytest -m slow --numprocesses auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 dev: setup
@@ -36,7 +37,7 @@ lint: setup
 
 # Removes everything the commands made, the data of the embedded default included.
 clean:
-	rm -rf .venv .venv-dvc .venv-bench .venv-bench-* .venv-clients .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-dvc .venv-bench .venv-bench-* .venv-clients .venv-clients-hosted .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	git clean -fdXq data
 
 setup: $(READY) $(DVC_READY)
@@ -83,10 +84,13 @@ $(BENCH_SERVING_READY) $(BENCH_MLSERVER_READY): .venv-bench-%/.ready: benchmarks
 	@$(@D)/bin/python -m pip install --quiet --require-hashes --no-deps -r $<
 	@touch $@
 
-# Clients that the server is tested with; each speaks to it from a process of its own.
+# Clients that the server is tested with; each speaks to it from a process of its own. Most of what is installed is
+# never imported: it isn't compiled.
 $(CLIENTS_READY): ml_assets_tests/clients/requirements.lock
-	@echo "setting up .venv-clients (once)"
+$(CLIENTS_HOSTED_READY): ml_assets_tests/clients/requirements-hosted.lock
+$(CLIENTS_READY) $(CLIENTS_HOSTED_READY):
+	@echo "setting up $(@D) (once)"
 	@rm -f $@
-	@$(PYTHON) -m venv --clear .venv-clients
-	@.venv-clients/bin/python -m pip install --quiet --require-hashes --no-deps -r ml_assets_tests/clients/requirements.lock
+	@$(PYTHON) -m venv --clear $(@D)
+	@$(@D)/bin/python -m pip install --quiet --no-compile --require-hashes --no-deps -r $<
 	@touch $@

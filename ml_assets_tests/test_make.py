@@ -24,7 +24,8 @@ def test_the_promised_targets_are_there():
 
 
 def test_every_pinned_package_has_a_hash_and_no_address():
-    for name in ("requirements.lock", "requirements-dvc.lock", "ml_assets_tests/clients/requirements.lock"):
+    clients = [f"ml_assets_tests/clients/requirements{which}.lock" for which in ("", "-hosted")]
+    for name in ("requirements.lock", "requirements-dvc.lock", *clients):
         text = (REPOSITORY / name).read_text()
         assert "://" not in text
         entries = re.split(r"\n(?=\S)", text.strip())

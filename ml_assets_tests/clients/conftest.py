@@ -1,3 +1,3 @@
-"""The scripts here run in `.venv-clients`, each in a process of its own; they are no tests."""
+"""The scripts here run in `.venv-clients` or `.venv-clients-hosted`, each in its own process; they are no tests."""
 
 collect_ignore_glob = ["*.py"]

@@ -3,7 +3,8 @@
 Source: mlflow.org/docs/latest/ml/deployment (specification of the local inference server) and SageMaker's
 "Use your own inference code with hosting services". Bodies are read as MLflow 3 reads them; other than there, rows
 whose names differ are refused, and Parquet is not read. `params` are ignored, as MLflow does for a model that
-declares none.
+declares none. For SageMaker's clients and its batch transform, which write no names in a CSV and may want one back,
+`text/csv; header=absent` (RFC 4180) is rows in the model's order, and who accepts CSV only is answered a line a row.
 
 With several pipelines a request names its own: in the query (`?pipeline=`), in the header X-Pipeline or, through
 SageMaker, which forwards no such headers, in CustomAttributes: `pipeline=…,unit_id=…`. SageMaker's InferenceId is the
@@ -41,8 +42,12 @@ from ml_assets.serving.protocols.rows import Row, Split, Table, Value, instances
 
 PROTOCOL = "mlflow_scoring"
 TEXT = b"text/plain; charset=utf-8"
+CSV = b"text/csv; charset=utf-8"
 CODES = {404: "RESOURCE_DOES_NOT_EXIST", 503: "TEMPORARILY_UNAVAILABLE"}
 """HTTP's status of a refusal -> MLflow's error code; of any other it is BAD_REQUEST."""
+
+HEADLESS = "text/csv; header=absent"
+"""Media type of a CSV of rows alone."""
 
 _TEXT: Schema = {"type": "string"}
 ERROR: Schema = {"type": "object", "properties": {"error_code": _TEXT, "message": _TEXT}, "required": ["message"]}
@@ -72,11 +77,14 @@ async def invocations(call: Call) -> Reply:
     """`POST /invocations`: the predictions of the rows."""
     who = asked(call)
     media, body = _media_type(call.header(b"content-type")), await call.body()
-    if media == "text/csv":
-        columns, rows = of_csv(_text(body), call.plane.model(who.pipeline).specs, call.limits.rows)
-    else:
+    if media == "application/json":
         columns, rows = table_of(decode(_INVOCATION, body), call, who.pipeline)
+    else:
+        specs = call.plane.model(who.pipeline).specs
+        columns, rows = of_csv(_text(body), specs, call.limits.rows, named=media != HEADLESS)
     answer = await call.infer(who.pipeline, columns, rows, unit=who.unit, request_id=who.request_id)
+    if _wants_csv(call.header(b"accept")):
+        return answered(answer, csv_of(answer.predictions), CSV)
     return answered(answer, _ENCODER.encode(Predictions(answer.predictions)))
 
 
@@ -131,6 +139,7 @@ def described(plane: DataPlane) -> Described:
         refused=(400, 404, 408, 413, 415, 503),
         parameters=[pipeline_parameter(plane), *id_parameters()],
     )
+    score["responses"]["200"]["content"]["text/csv"] = {"schema": _TEXT}
     ping = operation("Whether every pipeline has a model that answers", _TEXT, refused=(503,), content="text/plain")
     text = operation("The version of MLflow whose protocol this is", _TEXT, content="text/plain")
     paths = {
@@ -142,16 +151,37 @@ def described(plane: DataPlane) -> Described:
     return Described(paths, {"MlflowError": ERROR})
 
 
+def csv_of(predictions: list[float] | list[list[float]]) -> bytes:
+    """A line a row, without names and without an end of the last line: who joins answers adds it.
+
+    >>> csv_of([0.1, 2.0]), csv_of([[0.25, 0.75]])
+    (b'0.1\\n2.0', b'0.25,0.75')
+    """
+    rows = (row if isinstance(row, list) else [row] for row in predictions)
+    return "\n".join(",".join(map(repr, row)) for row in rows).encode()
+
+
+def _wants_csv(accept: str | None) -> bool:
+    """Whether the Accept header names CSV, and nothing that JSON is."""
+    media = {part.partition(";")[0].strip() for part in (accept or "").lower().split(",")}
+    return "text/csv" in media and media.isdisjoint({"application/json", "application/*", "*/*"})
+
+
 def _media_type(header: str | None) -> str:
     if header is None or header == "application/json":
         return "application/json"
     media, *parameters = (part.strip().lower() for part in header.split(";"))
-    if media not in ("application/json", "text/csv") or any(p not in ("charset=utf-8", "") for p in parameters):
-        raise UnsupportedMediaType(
-            "content-type", found=header[:100], expected="application/json or text/csv, in UTF-8",
-            cure="send the rows in one of these forms",
-        )  # fmt: skip
-    return media
+    said = {part for part in parameters if part not in ("charset=utf-8", "")}
+    if media == "text/csv" and said <= {"header=present"}:
+        return media
+    if media == "text/csv" and said == {"header=absent"}:
+        return HEADLESS
+    if media == "application/json" and not said:
+        return media
+    raise UnsupportedMediaType(
+        "content-type", found=header[:100], expected=f"application/json, text/csv or {HEADLESS}; in UTF-8",
+        cure="send the rows in one of these forms",
+    )  # fmt: skip
 
 
 def _text(body: bytes) -> str:

@@ -103,24 +103,30 @@ def of_columns(columns: Mapping[str, Sequence[Any]]) -> Table:
     return columns, next(iter(lengths.values()), 0)
 
 
-def of_csv(text: str, specs: Sequence[FeatureSpec], most: int) -> Table:
-    """A CSV with a line of names first, as columns; numbers are read where the model has a number.
+def of_csv(text: str, specs: Sequence[FeatureSpec], most: int, *, named: bool = True) -> Table:
+    """A CSV as columns; numbers are read where the model has a number.
 
     Args:
         text: of the CSV.
         specs: the model's features.
         most: rows that are read; of more, one more is, by which they are known to be too many.
+        named: its first line has the names; otherwise all lines are rows, in the model's order.
 
     Raises:
         InputRefused: it has no line of names, a line is too long or too short, or a number is none.
     """
+    form = "a line of names, then a line for each row" if named else "a line for each row"
+    features = [spec.name for spec in specs]
     try:
-        lines = list(islice(filter(None, csv.reader(io.StringIO(text, newline=""), strict=True)), most + 2))
+        lines = list(islice(filter(None, csv.reader(io.StringIO(text, newline=""), strict=True)), most + 1 + named))
     except csv.Error as error:
-        raise malformed("CSV", str(error), "a line of names, then a line for each row") from None
+        raise malformed("CSV", str(error), form) from None
     if not lines:
-        raise malformed("CSV", "nothing", "a line of names, then a line for each row")
-    columns, rows = positional(lines[1:], lines[0])
+        raise malformed("CSV", "nothing", form)
+    if named and set(features).isdisjoint(lines[0]):
+        first = f"a first line without the name of a feature: {shown(lines[0])}"
+        raise malformed("CSV", first, f"{form}; or, as text/csv; header=absent, the rows alone")
+    columns, rows = positional(lines[1:], lines[0]) if named else positional(lines, features)
     categories = {s.name for s in specs if s.kind == "category"}
     read = {n: [v or None for v in c] if n in categories else _numbers(n, c) for n, c in columns.items()}
     return read, rows

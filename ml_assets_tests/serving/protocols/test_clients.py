@@ -3,91 +3,18 @@
 import json
 import math
 import re
-import signal
-import socket
 import subprocess
-import sys
-import time
-import urllib.error
 import urllib.request
-from types import SimpleNamespace
 
 import pytest
 
-from ml_assets.resources.ledger import Ledger
-from ml_assets.resources.models import Models
-from ml_assets.resources.sources.simulated import write_tlc_files
-from ml_assets.served import raw_fields_of
 from ml_assets_tests.conftest import REPOSITORY
-from ml_assets_tests.serving.trips import Stored, bundle_of
+from ml_assets_tests.serving.protocols.conftest import PIPELINE, ROWS, SCRIPTS, require_predictions, run_client
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType:UserWarning"),  # mlflow 3, of itself
 ]
-
-CLIENTS = REPOSITORY / ".venv-clients"
-SCRIPTS = REPOSITORY / "ml_assets_tests/clients"
-PIPELINE, MONTHS, ROWS = "trip_duration", ("2019-01", "2019-02"), 200
-RELEASE = {"as_of": "2018-03", "as_of_end": "2018-04-01T00:00:00", "scores_from": "2018-04-01T00:00:00"}
-START_SECONDS = 60
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=2) as answer:
-            return answer.status == 200
-    except (urllib.error.URLError, ConnectionError, TimeoutError):
-        return False
-
-
-@pytest.fixture(scope="module")
-def stored(tmp_path_factory):
-    """The data folder of a server, with trips of two months in its store."""
-    data = tmp_path_factory.mktemp("data")
-    return Stored(data / "store", write_tlc_files(data, MONTHS, 3000, 0))
-
-
-@pytest.fixture(scope="module")
-def bundle(stored):
-    fields = raw_fields_of(PIPELINE)
-    return bundle_of(fields, stored.features(fields, MONTHS[0]))
-
-
-@pytest.fixture(scope="module")
-def frame(stored, bundle):
-    """Features of rows that the bundle has not seen."""
-    return bundle.feature_frame(stored.features(raw_fields_of(PIPELINE), MONTHS[1])).head(ROWS)
-
-
-@pytest.fixture(scope="module")
-def server(stored, bundle):
-    """`ml-assets serve` of one pipeline, whose live model is the bundle."""
-    data = stored.root.parent
-    Models(root=str(data / "models")).save(bundle)
-    Ledger(url=f"sqlite:///{data / 'ledger.db'}").append(
-        PIPELINE, "released", {"bundle": bundle.sha256, **RELEASE, "by": "a test", "reason": "to be asked"}, after=0
-    )
-    port, grpc_port = free_port(), free_port()
-    asked = ["serve", "--data", str(data), "--port", str(port), "--grpc-port", str(grpc_port), "--drain-seconds", "0"]
-    with (data / "log").open("w") as log:
-        process = subprocess.Popen([sys.executable, "-m", "ml_assets.cli", *asked], stderr=log)
-    url, until = f"http://127.0.0.1:{port}", time.monotonic() + START_SECONDS
-    try:
-        while not answers(f"{url}/v2/health/ready"):
-            assert process.poll() is None, (data / "log").read_text()
-            assert time.monotonic() < until, (data / "log").read_text()
-            time.sleep(0.1)
-        yield SimpleNamespace(url=url, grpc=f"127.0.0.1:{grpc_port}", port=port)
-    finally:
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0, (data / "log").read_text()
 
 
 @pytest.fixture
@@ -105,29 +32,7 @@ def asked(bundle, server, frame):
 
 @pytest.fixture
 def run(asked):
-    if not CLIENTS.exists():
-        pytest.skip("no .venv-clients here; `make slow` sets it up")
-
-    def run(script: str, **changed: str) -> dict:
-        told = subprocess.run(
-            [CLIENTS / "bin/python", SCRIPTS / f"{script}.py"], input=json.dumps({**asked, **changed}),
-            capture_output=True, text=True, check=False, timeout=120,
-        )  # fmt: skip
-        assert told.returncode == 0, told.stderr
-        return json.loads(told.stdout)
-
-    return run
-
-
-@pytest.fixture(scope="module")
-def predicted(bundle, frame):
-    return bundle.predict(frame).tolist()
-
-
-def require_predictions(told: dict, predicted: list[float], ways: int) -> None:
-    assert len(told["predictions"]) == ways
-    for way, found in told["predictions"].items():
-        assert found == predicted, way
+    return lambda script, **changed: run_client(".venv-clients", script, {**asked, **changed})
 
 
 def require_refused(told: dict, status: str) -> None:
@@ -209,6 +114,9 @@ def test_every_example_of_the_description_is_answered(server):
     for one in asked:
         with urllib.request.urlopen(one) as answer:
             assert json.load(answer)["outputs"][0]["shape"] == [1]
+
+
+CLIENTS = REPOSITORY / ".venv-clients"
 
 
 def test_schemathesis_finds_no_difference_from_the_description(server, tmp_path):

@@ -82,7 +82,7 @@ def test_mlflow_reads_rows_in_four_forms(ask, said):
     assert answer.headers["x-model-version"] == NEW
 
 
-@pytest.mark.parametrize("media", ["text/csv", "text/csv; charset=UTF-8"])
+@pytest.mark.parametrize("media", ["text/csv", "text/csv; charset=UTF-8", "text/csv; header=present"])
 def test_mlflow_reads_csv(ask, media):
     answer = ask("/invocations", b"\xef\xbb\xbfzone,miles\na,0.1\nb,\n", RIDES, media)
     assert json.loads(answer.body) == {"predictions": [0.1, 0.0]}
@@ -110,7 +110,55 @@ def test_mlflow_is_told_what_is_wrong_in_its_own_form(ask, said, found):
     assert re.search(found, told["message"])
 
 
-@pytest.mark.parametrize("media", ["application/x-parquet", "text/csv; charset=latin-1", "application/json; v=2"])
+def test_a_csv_without_names_is_in_the_models_order(ask):
+    rows = b"0.1,a\n\n,b\n"
+    answer = ask("/invocations", rows, RIDES, "text/csv; header=absent; charset=utf-8")
+    assert json.loads(answer.body) == {"predictions": [0.1, 0.0]}
+    for refused, found in ((b"a,0.1\n", "column miles: could not convert"), (b"0.1\n", "row 0: 1 values")):
+        answer = ask("/invocations", refused, RIDES, "text/csv; header=absent")
+        assert (answer.status, bool(re.search(found, answer.body.decode()))) == (400, True), answer.body
+    assert ask("/invocations", b"1,a\n" * 10_001, RIDES, "text/csv; header=absent").status == 413
+    assert ask("/invocations", b"1,a\n" * 10_000, RIDES, "text/csv; header=absent").status == 200
+
+
+def test_a_csv_is_not_read_without_names_unless_it_says_so(ask):
+    answer = ask("/invocations", b"0.1,a\n1.0,b\n", RIDES, "text/csv")
+    assert answer.status == 400
+    assert "text/csv; header=absent" in json.loads(answer.body)["message"]
+
+
+@pytest.mark.parametrize(
+    ("accept", "as_csv"),
+    [
+        ("text/csv", True),
+        ("Text/CSV; charset=utf-8, application/x-npy", True),
+        ("application/json", False),
+        ("text/csv, application/json", False),
+        ("text/csv, */*; q=0.1", False),
+        ("*/*", False),
+        ("application/x-npy", False),
+    ],
+)
+def test_who_accepts_csv_only_is_answered_a_line_a_row(ask, accept, as_csv):
+    answer = ask("/invocations", {"instances": LISTS}, [*RIDES, ("Accept", accept)])
+    if as_csv:
+        assert (answer.body, answer.headers["content-type"]) == (b"0.1\n0.0", "text/csv; charset=utf-8")
+    else:
+        assert json.loads(answer.body) == {"predictions": [0.1, 0.0]}
+    assert answer.headers["x-model-version"] == NEW
+
+
+@pytest.mark.parametrize(
+    "media",
+    [
+        "application/x-parquet",
+        "text/csv; charset=latin-1",
+        "text/csv; header=maybe",
+        "text/csv; header=absent; header=present",
+        "application/json; header=absent",
+        "application/json; v=2",
+    ],
+)
 def test_mlflow_reads_no_other_media(ask, media):
     answer = ask("/invocations", {"instances": ROWS}, RIDES, media)
     assert (answer.status, json.loads(answer.body)["error_code"]) == (415, "BAD_REQUEST")
