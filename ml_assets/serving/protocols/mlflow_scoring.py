@@ -163,7 +163,9 @@ def csv_of(predictions: list[float] | list[list[float]]) -> bytes:
 
 def _wants_csv(accept: str | None) -> bool:
     """Whether the Accept header names CSV, and nothing that JSON is."""
-    media = {part.partition(";")[0].strip() for part in (accept or "").lower().split(",")}
+    if accept is None or "csv" not in accept.lower():
+        return False
+    media = {part.partition(";")[0].strip() for part in accept.lower().split(",")}
     return "text/csv" in media and media.isdisjoint({"application/json", "application/*", "*/*"})
 
 
