@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
 from ml_assets.serving.connections import PatientProtocol
 from ml_assets.serving.http import Reply
 
@@ -36,13 +38,18 @@ class AtOnceProtocol(PatientProtocol):
         if self._answer is not None and not self.transport.is_closing():
             self._go_on()
 
+    def on_message_begin(self) -> None:
+        """Take a request, without what only an application needs to know of it."""
+        self.url, self.headers, self.expect_100_continue = b"", [], False
+        self.request_begins()
+
     def on_headers_complete(self) -> None:
         """Wait for the body, where it may be answered at once."""
         self.head_is_whole()
         found = self._paths.get(self.url)
         self._answer, self._body = found if found is not None and self._is_free() else None, b""
         if self._answer is None:
-            super().on_headers_complete()
+            self._begin()
 
     def on_body(self, body: bytes) -> None:
         """Keep it until the end."""
@@ -83,9 +90,17 @@ class AtOnceProtocol(PatientProtocol):
     def _go_on(self) -> None:
         """Begin a request as uvicorn does, with what is there of its body."""
         body, self._answer, self._body = self._body, None, b""
-        super().on_headers_complete()
+        self._begin()
         if body:
             super().on_body(body)
+
+    def _begin(self) -> None:
+        """Begin a request whose head is there as uvicorn does; its time goes on."""
+        url, headers, expects = self.url, self.headers, self.expect_100_continue
+        HttpToolsProtocol.on_message_begin(self)
+        self.url, self.expect_100_continue = url, expects
+        self.headers += headers
+        super().on_headers_complete()
 
     def _is_answered(self, reply: Reply) -> None:
         head = [

@@ -49,8 +49,7 @@ class PatientProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Give a further request its time."""
         super().on_message_begin()
-        self._in_head, self._head_size, self._idle_until = True, 0, None
-        self._whole_by = self.loop.time() + self.request_seconds
+        self.request_begins()
 
     def on_headers_complete(self) -> None:
         """The head is there."""
@@ -65,6 +64,11 @@ class PatientProtocol(HttpToolsProtocol):
         """The request is there."""
         self.is_whole()
         super().on_message_complete()
+
+    def request_begins(self) -> None:
+        """A request's first byte is there."""
+        self._in_head, self._head_size, self._idle_until = True, 0, None
+        self._whole_by = self.loop.time() + self.request_seconds
 
     def is_whole(self) -> None:
         """A request arrived in time."""

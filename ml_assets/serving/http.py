@@ -6,6 +6,7 @@ in `app`.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -200,18 +201,21 @@ async def infer(
     if not 0 < rows <= limits.rows:
         kind, cure = (TooLarge, "send them in several requests") if rows else (InputRefused, "send at least one row")
         raise kind("rows to score", found=f"{rows:,}", expected=f"1 to {limits.rows:,} in one request", cure=cure)
-    told = {b"x-unit-id": _token("unit", unit), b"x-request-id": _token("id", request_id), b"x-variant": None}
+    unit, request_id, variant = _token("unit", unit), _token("id", request_id), None
     for key, value in headers:
-        if key in told:
+        if key in _OUR_HEADERS:
             said = _token(key.decode(), value.decode("latin-1"))
-            told[key] = told[key] or said
-    given: dict[str, Any] = {
-        "version": version, "unit": told[b"x-unit-id"], "request_id": told[b"x-request-id"],
-        "variant": told[b"x-variant"], "features_at": features_at, "keys": keys, "events_us": events_us,
-    }  # fmt: skip
-    if rows <= limits.rows_at_once:
-        return plane.infer(pipeline, columns, rows, **given)
-    return await asyncio.to_thread(plane.infer, pipeline, columns, rows, **given)
+            if key == b"x-unit-id":
+                unit = unit or said
+            elif key == b"x-request-id":
+                request_id = request_id or said
+            else:
+                variant = variant or said
+    score = partial(
+        plane.infer, pipeline, columns, rows, version=version, unit=unit, request_id=request_id, variant=variant,
+        features_at=features_at, keys=keys, events_us=events_us,
+    )  # fmt: skip
+    return score() if rows <= limits.rows_at_once else await asyncio.to_thread(score)
 
 
 Handle = Callable[[Call], Awaitable[Reply]]
@@ -253,6 +257,7 @@ class Exposed(NamedTuple):
 
 _ANY: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 _LONGEST_TOKEN = 200
+_OUR_HEADERS = frozenset((b"x-unit-id", b"x-request-id", b"x-variant"))
 
 
 def _token(name: str, text: str | None) -> str | None:

@@ -55,6 +55,9 @@ class LeafTables:
         self._leaves, self._sigmoid = leaves.ravel(), text.sigmoid
         self._first = np.arange(len(text.trees)) * (WORD + 1)
         self._gathered = np.empty((text.inputs, len(text.trees)), np.uint64)
+        self._open, self._below = (np.empty(len(text.trees), np.uint64) for _ in range(2))
+        self._counts, self._places = np.empty(len(text.trees), np.uint8), np.empty_like(self._first)
+        self._found, self._sums = (np.empty(len(text.trees)) for _ in range(2))
 
     def score(self, row: list[float]) -> list[float]:
         """The score of one row, as a list of one.
@@ -68,10 +71,12 @@ class LeafTables:
         else:
             lines = [_line(*of, v) for of, v in zip(self._lines, row, strict=True)]
         # `clip` is what lets NumPy write into the buffer without another; no line is out of range.
-        still_open = np.bitwise_and.reduce(self._tables.take(lines, 0, self._gathered, "clip"), 0)
-        first = np.bitwise_count(still_open ^ (still_open - _ONE)) + self._first
+        still_open = np.bitwise_and.reduce(self._tables.take(lines, 0, self._gathered, "clip"), 0, out=self._open)
+        up_to_first = np.bitwise_xor(still_open, np.subtract(still_open, _ONE, self._below), self._below)
+        places = np.add(np.bitwise_count(up_to_first, self._counts), self._first, self._places)
+        sums = np.add.accumulate(self._leaves.take(places, None, self._found, "clip"), 0, None, self._sums)
         # LightGBM adds to zero, so that a sum is never minus zero.
-        raw = 0.0 + float(np.add.accumulate(self._leaves.take(first))[-1])
+        raw = 0.0 + float(sums[-1])
         return [raw if self._sigmoid is None else _logistic(self._sigmoid * raw)]
 
 

@@ -5,7 +5,7 @@ that is not in it NaN, like a missing value.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from math import isinf
+from math import isfinite, isinf
 from typing import Any
 
 import numpy as np
@@ -88,7 +88,8 @@ class Coding:
             kinds = set(map(type, values))
             if kinds <= _NUMBERS:
                 numbers = values if int not in kinds else list(map(float, values))
-                if not any(map(isinf, numbers)):
+                # A sum is finite only if nothing that is added is infinite; of the others each is looked at.
+                if isfinite(sum(numbers)):
                     return numbers
             return [code(columns[name][at]) for name, code in self._codes]
         except (KeyError, IndexError, TypeError, ValueError, OverflowError):

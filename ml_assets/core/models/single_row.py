@@ -95,6 +95,11 @@ class TreesScorer(Scorer):
         self._lock = threading.Lock()
 
     def _scores(self, columns: Columns, rows: int) -> Predictions:
+        if rows == 1:
+            numbers = self._coded(columns, 1, 0)
+            with self._lock:
+                scores = self._one.score(numbers)
+            return [scores] if self._trees.outputs > 1 else scores
         if rows >= MATRIX_FROM_ROWS:
             return self._of_matrix(columns, rows)
         coded = [self._coded(columns, rows, at) for at in range(rows)]
@@ -104,7 +109,8 @@ class TreesScorer(Scorer):
 
     def _coded(self, columns: Columns, rows: int, at: int) -> list[float]:
         coded = self._coding.row(columns, rows, at)
-        coded.extend(encoding.value(columns, at) for encoding in self._encodings)
+        if self._encodings:
+            coded.extend(encoding.value(columns, at) for encoding in self._encodings)
         return coded
 
     def _of_matrix(self, columns: Columns, rows: int) -> Predictions:
