@@ -22,7 +22,7 @@ test: setup
 	$(BIN)/python -m pytest -m "not slow" --numprocesses auto --dist worksteal $(ARGS)
 
 slow: setup $(CLIENTS_READY) $(CLIENTS_HOSTED_READY)
-	$(BIN)/python -m pytest -m slow --numprocesses auto --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest -m slow --numprocesses auto --dist loadfile --no-loadscope-reorder --durations=15 $(ARGS)
 
 dev: setup
 	$(BIN)/ml-assets dev $(ARGS)

@@ -229,6 +229,7 @@ def test_a_version_that_is_none_or_several_is_refused(tmp_path):
     assert settings().data == tmp_path
 
 
+@pytest.mark.slow(seconds=10)
 @needs_dvc
 def test_a_run_waits_for_another_that_versions_says_so_and_goes_on(trained, monkeypatch):
     """With Dagster's own databases: the pool is theirs."""
@@ -248,6 +249,7 @@ def test_a_run_waits_for_another_that_versions_says_so_and_goes_on(trained, monk
         assert any(f"blocked by limit for pool {VERSIONING_POOL}" in text for text in said)
 
 
+@pytest.mark.slow(seconds=10)
 @needs_dvc
 def test_a_killed_run_does_not_keep_the_others_waiting(world, trained):
     with home.instance() as shared:

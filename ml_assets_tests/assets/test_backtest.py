@@ -56,6 +56,7 @@ def recorded(world):
     return lambda **attributes: Recorded(world, **attributes)
 
 
+@pytest.mark.slow(seconds=12)
 def test_every_policy_is_replayed_and_the_second_time_nothing_is_trained(recorded, monkeypatch):
     small = recorded().features(MONTHS)
     made, record = small.backtest()

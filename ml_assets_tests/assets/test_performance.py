@@ -55,6 +55,7 @@ def ticked(replay, instance):
     return told.run_requests, told.skip_message
 
 
+@pytest.mark.slow(seconds=15)
 def test_late_labels_are_measured_again_and_an_outage_is_never_fine(world):
     pipeline = late_world(world)
     early = world.replay("2018-04", pipeline=pipeline)
