@@ -10,7 +10,7 @@ BENCH_MLSERVER_READY := .venv-bench-mlserver/.ready
 CLIENTS_READY := .venv-clients/.ready
 CLIENTS_HOSTED_READY := .venv-clients-hosted/.ready
 
-.PHONY: demo demo-live test dev bench lint clean setup slow
+.PHONY: demo demo-live test dev bench lint clean setup slow clients
 
 demo: setup
 	$(BIN)/ml-assets demo $(ARGS)
@@ -21,7 +21,7 @@ demo-live: setup
 test: setup
 	$(BIN)/python -m pytest -m "not slow" --numprocesses auto --dist worksteal $(ARGS)
 
-slow: setup $(CLIENTS_READY) $(CLIENTS_HOSTED_READY)
+slow: setup clients
 	$(BIN)/python -m pytest -m slow --numprocesses auto --dist loadfile --no-loadscope-reorder --durations=15 $(ARGS)
 
 dev: setup
@@ -41,6 +41,8 @@ clean:
 	git clean -fdXq data
 
 setup: $(READY) $(DVC_READY)
+
+clients: $(CLIENTS_READY) $(CLIENTS_HOSTED_READY)
 
 # A new environment whenever what is pinned changes; a killed installation leaves no .ready and starts over.
 $(READY): requirements.lock pyproject.toml
