@@ -1,18 +1,17 @@
 """Whether drift came at once or little by little, from the reports of the last partitions.
 
 After an abrupt change the rows before it say nothing of what follows, so that a shorter window is learnt from; see
-`docs/continuous-training.md`.
+`docs/continuous-training.md`. Sensors ask this of every partition, of at most eight numbers each: without NumPy, whose
+import takes longer than all of them.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-import numpy as np
-
-from ml_assets.core.drift.bins import Floats
-from ml_assets.core.drift.verdict import Verdict
+if TYPE_CHECKING:
+    from ml_assets.core.drift.verdict import Verdict
 
 Onset = Literal["none", "abrupt", "gradual", "unknown"]
 
@@ -35,7 +34,7 @@ class Judged:
     """
 
     partition: str
-    verdict: Verdict
+    verdict: "Verdict"
     magnitude: float | None
 
     @classmethod
@@ -65,8 +64,8 @@ def onset(reports: Sequence[Judged]) -> Onset:
         return "none"
     if len(told) < FEWEST_REPORTS:
         return "unknown"
-    magnitudes = np.array([r.magnitude for r in told], dtype=np.float64)
-    step = min(_around_mean(magnitudes[:i]) + _around_mean(magnitudes[i:]) for i in range(1, magnitudes.size))
+    magnitudes = [r.magnitude for r in told if r.magnitude is not None]
+    step = min(_around_mean(magnitudes[:i]) + _around_mean(magnitudes[i:]) for i in range(1, len(magnitudes)))
     seen = magnitudes[-1] >= LEAST_MAGNITUDE
     return "abrupt" if seen and step <= _around_slope(magnitudes) else "gradual"
 
@@ -89,11 +88,12 @@ def began_with_newest(reports: Sequence[Judged]) -> bool:
     return bool(rises) and rises[-1] == max(rises)
 
 
-def _around_mean(values: Floats) -> float:
-    return float(((values - values.mean()) ** 2).sum())
+def _around_mean(values: Sequence[float]) -> float:
+    mean = sum(values) / len(values)
+    return sum((value - mean) ** 2 for value in values)
 
 
-def _around_slope(values: Floats) -> float:
-    at = np.arange(values.size) - (values.size - 1) / 2
-    slope = float(at @ values / (at @ at))
-    return _around_mean(values - slope * at)
+def _around_slope(values: Sequence[float]) -> float:
+    at = [i - (len(values) - 1) / 2 for i in range(len(values))]
+    slope = sum(a * value for a, value in zip(at, values, strict=True)) / sum(a * a for a in at)
+    return _around_mean([value - slope * a for a, value in zip(at, values, strict=True)])
