@@ -19,8 +19,9 @@ from starlette.responses import Response
 from starlette.routing import Match, Route
 
 from ml_assets.core.errors import Busy, RequestRefused
-from ml_assets.serving.at_once import AtOnce
+from ml_assets.serving.at_once import ShortWay
 from ml_assets.serving.data_plane import DataPlane
+from ml_assets.serving.head import Head
 from ml_assets.serving.http import Call, Exposed, Handle, NotAtOnce, Reply
 from ml_assets.serving.limits import Bodies, Limits
 from ml_assets.serving.metrics import Metrics
@@ -50,20 +51,18 @@ class Endpoint:
     async def answer(self, scope: Scope, receive: Receive, send: Send, path: Mapping[str, str]) -> None:
         """Answer a request whose path parameters are known."""
         began = time.perf_counter()
-        reply = await self._replied(Call(scope, receive, self._plane, self._limits, path, self._bodies))
+        head = Head(scope["headers"], scope.get("query_string", b""))
+        reply = await self._replied(Call(head, receive, self._plane, self._limits, path, self._bodies))
         length = str(len(reply.body)).encode()
         headers = [(b"content-type", reply.content_type), (b"content-length", length), *reply.headers]
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
         await send({"type": "http.response.body", "body": reply.body})
         self._metrics.answered(self._exposed.protocol, reply.status, time.perf_counter() - began)
 
-    def answer_at_once(
-        self, path: Mapping[str, str], headers: Sequence[tuple[bytes, bytes]], body: bytes
-    ) -> Reply | None:
+    def answer_at_once(self, path: Mapping[str, str], head: Head, body: bytes) -> Reply | None:
         """The reply to a request that is there as a whole, if it needs no waiting; else None, and nothing is done."""
         began = time.perf_counter()
-        scope = {"headers": headers, "query_string": b"", "path": self._exposed.path}
-        replying = self._replied(Call(scope, _never, self._plane, self._limits, path, self._bodies, whole=body))
+        replying = self._replied(Call(head, _never, self._plane, self._limits, path, self._bodies, body))
         try:
             replying.send(None)
         except StopIteration as done:
@@ -88,7 +87,7 @@ class Endpoint:
         except NotAtOnce:
             raise
         except Exception:
-            logger.exception("request failed", extra={"path": call.scope["path"]})
+            logger.exception("request failed", extra={"path": self._exposed.path})
             return Reply(FAILED, 500)
         finally:
             self._metrics.answering -= 1
@@ -130,8 +129,8 @@ class App:
         self.starlette = Starlette(routes=routes, exception_handlers=refusals, lifespan=lifespan)
         self._routes = list(zip(routes, endpoints, strict=True))
         self._seen: dict[tuple[str, str], tuple[Endpoint, Mapping[str, str]]] = {}
-        self.at_once: dict[bytes, AtOnce] = {}
-        """Paths that were seen before and whose handlers don't wait, with what answers there; see `at_once`."""
+        self.at_once = ShortWay()
+        """Its paths are those that were seen before and whose handlers don't wait."""
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Answer."""
@@ -150,7 +149,9 @@ class App:
                 if len(self._seen) < PATHS_KEPT and len(scope["path"]) <= LONGEST_KEPT:
                     self._seen[scope["method"], scope["path"]] = found
                     if endpoint.is_at_once and scope["method"] == "POST" and scope["path"].isascii():
-                        self.at_once[scope["path"].encode()] = partial(endpoint.answer_at_once, child["path_params"])
+                        self.at_once.paths[scope["path"].encode()] = partial(
+                            endpoint.answer_at_once, child["path_params"]
+                        )
                 return found
         return None
 

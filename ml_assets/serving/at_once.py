@@ -1,42 +1,116 @@
-"""Connections whose usual requests are answered in the callback that received them, by one write.
+"""Connections whose usual requests are answered where they were received, and written once a round of the loop.
 
 uvicorn gives every request a task, two messages and two writes, so that an application may take its time. A row is
-scored before a task would have begun: what arrives whole, at a path that says so, is answered on the spot. Everything
-else (a body in pieces, a pipeline, HTTP/1.0, a client that does not read, too many connections) goes uvicorn's way.
-Time limits are in `connections`, paths in `app`.
+scored before a task would have begun: what arrives whole, at a path that says so, is answered in the callback that
+received it. Its answer goes out, by one write, when all that arrived in the same round of the event loop is answered:
+a client that sleeps is woken once for all of them, which takes as long as a third of a request. A head that was read
+before is not parsed again. Everything else (a body in pieces, a pipeline, HTTP/1.0, a client that does not read, too
+many connections) goes uvicorn's way. Time limits are in `connections`, paths in `app`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import asyncio
+from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from ml_assets.serving.connections import PatientProtocol
+from ml_assets.serving.head import Head
 from ml_assets.serving.http import Reply
 
-AtOnce = Callable[[Sequence[tuple[bytes, bytes]], bytes], Reply | None]
-"""Headers and body to the reply; None: it takes a while, ask again by way of ASGI."""
+AtOnce = Callable[[Head, bytes], Reply | None]
+"""Head and body to the reply; None: it takes a while, ask again by way of ASGI."""
+
+MOST_OF_A_ROUND = 32
+"""Answers that wait for one another; of more, the first would wait for longer than a client takes to wake up."""
+HEADS_KEPT, LONGEST_KEPT = 512, 2_048
+"""Heads that are remembered, and how many bytes one may have; others are parsed each time."""
 
 _STATUS_LINES = {s.value: f"HTTP/1.1 {s.value} {s.phrase}\r\n".encode() for s in HTTPStatus}
+_END = b"\r\n\r\n"
+
+
+class _Read(NamedTuple):
+    """What a head says that was read before, and the length of the body behind it."""
+
+    answer: AtOnce
+    head: Head
+    length: int
+
+
+class ShortWay:
+    """What the connections of an application share.
+
+    Attributes:
+        paths: path -> what answers there at once.
+    """
+
+    def __init__(self) -> None:
+        self.paths: dict[bytes, AtOnce] = {}
+        self._heads: dict[bytes, _Read] = {}
+        self._unwritten: list[tuple[asyncio.Transport, bytes]] = []
+
+    def read_before(self, head: bytes) -> _Read | None:
+        """What a head says, its empty line included, if it was read before."""
+        return self._heads.get(head)
+
+    def remember(self, head: bytes, read: _Read) -> None:
+        """Keep what a head says, in place of the oldest where there are many."""
+        if len(self._heads) >= HEADS_KEPT:
+            del self._heads[next(iter(self._heads))]
+        self._heads[head] = read
+
+    def write_later(self, connection: "AtOnceProtocol", answer: bytes) -> None:
+        """Write an answer at the end of this round."""
+        unwritten = self._unwritten
+        if not unwritten:
+            connection.loop.call_soon(self.write)
+        unwritten.append((connection.transport, answer))
+        if len(unwritten) >= MOST_OF_A_ROUND:
+            self.write()
+
+    def write(self) -> None:
+        """Write what waits, in its order."""
+        unwritten, self._unwritten = self._unwritten, []
+        for transport, answer in unwritten:
+            if not transport.is_closing():
+                transport.write(answer)
 
 
 class AtOnceProtocol(PatientProtocol):
-    """uvicorn's protocol with a short way for some paths, those of the application's attribute `at_once`."""
+    """uvicorn's protocol with a short way for some paths, that of the application's attribute `at_once`."""
 
-    _paths: Mapping[bytes, AtOnce]
+    _way: ShortWay
     _answer: AtOnce | None = None
     _body = b""
+    _raw = b""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._paths = getattr(self.app, "at_once", {})
+        self._way = getattr(self.app, "at_once", None) or ShortWay()
 
     def data_received(self, data: bytes) -> None:
         """Answer what is whole; of the rest, begin uvicorn's way."""
+        between = self.is_between_requests
+        if between:
+            end = data.find(_END) + len(_END)
+            read = self._way.read_before(data[:end])
+            if read is not None and len(data) == end + read.length and self._is_free():
+                reply = read.answer(read.head, data[end:])
+                if reply is not None:
+                    self._unset_keepalive_if_required()
+                    self._is_answered(reply)
+                    return
+        self._raw = data if between else b""
         super().data_received(data)
         if self._answer is not None and not self.transport.is_closing():
             self._go_on()
+
+    def shutdown(self) -> None:
+        """End when what is answered is out."""
+        self._way.write()
+        super().shutdown()
 
     def on_message_begin(self) -> None:
         """Take a request, without what only an application needs to know of it."""
@@ -46,8 +120,8 @@ class AtOnceProtocol(PatientProtocol):
     def on_headers_complete(self) -> None:
         """Wait for the body, where it may be answered at once."""
         self.head_is_whole()
-        found = self._paths.get(self.url)
-        self._answer, self._body = found if found is not None and self._is_free() else None, b""
+        found = self._way.paths.get(self.url)
+        self._answer, self._body = found if found is not None and self._may_be_answered_at_once() else None, b""
         if self._answer is None:
             self._begin()
 
@@ -64,28 +138,48 @@ class AtOnceProtocol(PatientProtocol):
     def on_message_complete(self) -> None:
         """Answer."""
         if self._answer is not None:
-            reply = self._answer(self.headers, self._body)
+            head = Head(self.headers)
+            reply = self._answer(head, self._body)
             if reply is not None:
+                self._remember(self._answer, head, len(self._body))
                 self._answer, self._body = None, b""
                 self._is_answered(reply)
                 return
             self._go_on()
         super().on_message_complete()
 
-    def _is_free(self) -> bool:
-        """Whether nothing but this request is under way, and no answer waits for its client."""
-        parser, most = self.parser, self.limit_concurrency
+    def _may_be_answered_at_once(self) -> bool:
+        parser = self.parser
         return (
-            (self.cycle is None or self.cycle.response_complete)
-            and not self.pipeline
-            and not self.flow.write_paused
+            self._is_free()
             and not self.expect_100_continue
             and parser.get_method() == b"POST"
             and parser.get_http_version() == "1.1"
             and parser.should_keep_alive()
             and not parser.should_upgrade()
+        )
+
+    def _is_free(self) -> bool:
+        """Whether nothing but this request is under way, and no answer waits for its client to read."""
+        most = self.limit_concurrency
+        return (
+            (self.cycle is None or self.cycle.response_complete)
+            and not self.pipeline
+            and not self.flow.write_paused
             and (most is None or max(len(self.connections), len(self.tasks)) < most)
         )
+
+    def _remember(self, answer: AtOnce, head: Head, length: int) -> None:
+        """Keep the head of a request that came alone, in one piece, and whose length it says itself."""
+        raw, self._raw = self._raw, b""
+        end = len(raw) - length
+        if (
+            0 < end <= LONGEST_KEPT
+            and raw.find(_END) + len(_END) == end
+            and head.header(b"transfer-encoding") is None
+            and head.header(b"content-length") == str(length)
+        ):
+            self._way.remember(raw[:end], _Read(answer, head, length))
 
     def _go_on(self) -> None:
         """Begin a request as uvicorn does, with what is there of its body."""
@@ -111,10 +205,15 @@ class AtOnceProtocol(PatientProtocol):
         for name, value in (*self.server_state.default_headers, *reply.headers):
             head += (name, b": ", value, b"\r\n")
             closes = closes or (name, value) == (b"connection", b"close")
-        self.transport.write(b"".join((*head, b"\r\n", reply.body)))
+        self._way.write_later(self, b"".join((*head, b"\r\n", reply.body)))
         self.server_state.total_requests += 1
         self.is_whole()
         if closes:
+            self._way.write()
             self.transport.close()
         else:
             self.is_idle()
+
+    def _refuse(self, status: int, found: str, expected: str) -> None:
+        self._way.write()
+        super()._refuse(status, found, expected)

@@ -24,6 +24,8 @@ class PatientProtocol(HttpToolsProtocol):
     _whole_by: float | None = None
     _idle_until: float | None = None
     _in_head, _head_size = True, 0
+    is_between_requests = True
+    """Whether no byte of a request is there that has not arrived as a whole."""
 
     def connection_made(self, transport: Any) -> None:
         """Give the first request its time."""
@@ -67,12 +69,12 @@ class PatientProtocol(HttpToolsProtocol):
 
     def request_begins(self) -> None:
         """A request's first byte is there."""
-        self._in_head, self._head_size, self._idle_until = True, 0, None
+        self._in_head, self._head_size, self._idle_until, self.is_between_requests = True, 0, None, False
         self._whole_by = self.loop.time() + self.request_seconds
 
     def is_whole(self) -> None:
         """A request arrived in time."""
-        self._whole_by = None
+        self._whole_by, self.is_between_requests = None, True
 
     def is_idle(self) -> None:
         """The connection waits for a further request, for as long as uvicorn lets it."""

@@ -5,7 +5,7 @@ in `app`.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,6 +13,7 @@ import msgspec
 
 from ml_assets.core.errors import InputRefused, RequestRefused, TooLarge, TooSlow
 from ml_assets.core.models.row_values import Columns
+from ml_assets.serving.head import Head, token
 from ml_assets.serving.limits import Bodies, Limits, require_depth, too_large
 
 if TYPE_CHECKING:
@@ -56,7 +57,8 @@ class Call:
     """One HTTP request, as a protocol's handler sees it.
 
     Args:
-        scope, receive: ASGI's.
+        head: its headers and query.
+        receive: ASGI's.
         plane: what answers.
         limits: what it may take.
         path: the values of the path's parameters.
@@ -67,22 +69,18 @@ class Call:
         held: bytes of its body that are counted there; whoever made the call gives them back.
     """
 
-    __slots__ = ("_bodies", "_headers", "_receive", "_whole", "held", "limits", "path", "plane", "scope")
+    __slots__ = ("_bodies", "_receive", "_whole", "head", "held", "limits", "path", "plane")
 
     def __init__(
-        self, scope: Mapping[str, Any], receive: Callable[[], Awaitable[Any]], plane: "DataPlane", limits: Limits,
-        path: Mapping[str, str], bodies: Bodies, *, whole: bytes | None = None,
+        self, head: Head, receive: Callable[[], Awaitable[Any]], plane: "DataPlane", limits: Limits,
+        path: Mapping[str, str], bodies: Bodies, whole: bytes | None = None,
     ) -> None:  # fmt: skip
+        self.head, self._receive, self.plane, self.limits, self.path = head, receive, plane, limits, path
         self._bodies, self.held, self._whole = bodies, 0, whole
-        self._headers: dict[bytes, bytes] | None = None
-        self.scope, self._receive, self.plane, self.limits, self.path = scope, receive, plane, limits, path
 
     def header(self, name: bytes) -> str | None:
         """A header's value, the first of several; `name` in lower case."""
-        if self._headers is None:
-            self._headers = dict(reversed(self.scope["headers"]))
-        value = self._headers.get(name)
-        return None if value is None else value.decode("latin-1")
+        return self.head.header(name)
 
     async def body(self) -> bytes:
         """The whole body.
@@ -93,15 +91,18 @@ class Call:
             Busy: other requests hold too much.
             InputRefused: it is compressed.
         """
-        limits, declared = self.limits, self.header(b"content-length")
-        if (encoding := self.header(b"content-encoding")) not in (None, "identity"):
+        limits, whole = self.limits, self._whole
+        if not self.head.is_plain:
             raise InputRefused(
-                "body", found=f"content-encoding {encoding!r}", expected="none",
+                "body", found=f"content-encoding {self.header(b'content-encoding')!r}", expected="none",
                 cure="send the body as it is, not compressed",
             )  # fmt: skip
+        if whole is not None and len(whole) <= limits.body_bytes:
+            return whole
+        declared = self.header(b"content-length")
         if declared is not None and declared.isdigit() and int(declared) > limits.body_bytes:
             raise too_large(f"{int(declared):,} bytes", limits)
-        message = await self._received() if self._whole is None else {"body": self._whole}
+        message = await self._received() if whole is None else {"body": whole}
         body: bytes = message.get("body", b"")
         if not message.get("more_body"):
             if len(body) > limits.body_bytes:
@@ -173,15 +174,15 @@ class Call:
         if rows > self.limits.rows_at_once:
             self.require_time()
         return await infer(
-            self.plane, self.limits, self.scope["headers"], pipeline, columns, rows,
+            self.plane, self.limits, self.head, pipeline, columns, rows,
             version=version, unit=unit, request_id=request_id, features_at=features_at, keys=keys,
             events_us=events_us,
         )  # fmt: skip
 
 
 async def infer(
-    plane: "DataPlane", limits: Limits, headers: Iterable[tuple[bytes, bytes]], pipeline: str, columns: Columns,
-    rows: int, *, version: str | None = None, unit: str | None = None, request_id: str | None = None,
+    plane: "DataPlane", limits: Limits, head: Head, pipeline: str, columns: Columns, rows: int, *,
+    version: str | None = None, unit: str | None = None, request_id: str | None = None,
     features_at: float | None = None, keys: "Keys | None" = None, events_us: Sequence[int | None] | None = None,
 ) -> "Answer":  # fmt: skip
     """`DataPlane.infer` with unit, request id and variant from the headers; many rows are scored in a thread.
@@ -189,7 +190,7 @@ async def infer(
     Args:
         plane: what answers.
         limits: what one request may take.
-        headers: of the request.
+        head: of the request.
         pipeline, columns, rows, version, features_at, keys, events_us: as in `DataPlane.infer`.
         unit, request_id: as the protocol itself says them, where it does; else the headers' count.
 
@@ -201,19 +202,11 @@ async def infer(
     if not 0 < rows <= limits.rows:
         kind, cure = (TooLarge, "send them in several requests") if rows else (InputRefused, "send at least one row")
         raise kind("rows to score", found=f"{rows:,}", expected=f"1 to {limits.rows:,} in one request", cure=cure)
-    unit, request_id, variant = _token("unit", unit), _token("id", request_id), None
-    for key, value in headers:
-        if key in _OUR_HEADERS:
-            said = _token(key.decode(), value.decode("latin-1"))
-            if key == b"x-unit-id":
-                unit = unit or said
-            elif key == b"x-request-id":
-                request_id = request_id or said
-            else:
-                variant = variant or said
+    unit, request_id, said = token("unit", unit), token("id", request_id), head.said
     score = partial(
-        plane.infer, pipeline, columns, rows, version=version, unit=unit, request_id=request_id, variant=variant,
-        features_at=features_at, keys=keys, events_us=events_us,
+        plane.infer, pipeline, columns, rows, version=version, unit=unit or said.unit,
+        request_id=request_id or said.request_id, variant=said.variant, features_at=features_at, keys=keys,
+        events_us=events_us,
     )  # fmt: skip
     return score() if rows <= limits.rows_at_once else await asyncio.to_thread(score)
 
@@ -256,14 +249,3 @@ class Exposed(NamedTuple):
 
 
 _ANY: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
-_LONGEST_TOKEN = 200
-_OUR_HEADERS = frozenset((b"x-unit-id", b"x-request-id", b"x-variant"))
-
-
-def _token(name: str, text: str | None) -> str | None:
-    if text and (len(text) > _LONGEST_TOKEN or not text.isprintable() or not text.isascii()):
-        raise InputRefused(
-            name, found=f"{len(text)} letters, {text[:40]!a}",
-            expected=f"at most {_LONGEST_TOKEN} printable ASCII letters", cure="shorten it, or leave it out",
-        )  # fmt: skip
-    return text or None

@@ -9,6 +9,7 @@ from ml_assets.core.encoding import FeatureSpec
 from ml_assets.core.models.row_values import require_columns
 from ml_assets.core.routing import Arm, Routing, alone
 from ml_assets.serving.data_plane import DataPlane
+from ml_assets.serving.head import Head
 from ml_assets.serving.picture import Picture, ServedModel
 
 SPECS = (FeatureSpec("miles", "number", "miles"), FeatureSpec("zone", "category", None, ("a", "b")))
@@ -80,10 +81,10 @@ class Asgi:
 
     def __call__(self, method, path, body=b"", headers=(), chunks=None):
         answer = self._by_asgi(method, path, body, headers, chunks)
-        if self.plane and method == "POST" and path.encode() in self.app.at_once:
+        if self.plane and method == "POST" and path.encode() in self.app.at_once.paths:
             raw = [(k.lower().encode(), v.encode()) for k, v in headers]
             hooks, self.plane.hooks = self.plane.hooks, ()
-            reply = self.app.at_once[path.encode()](raw, body)
+            reply = self.app.at_once.paths[path.encode()](Head(raw), body)
             self.plane.hooks = hooks
             if reply is not None:
                 self._is_same(reply, answer)

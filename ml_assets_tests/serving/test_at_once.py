@@ -77,14 +77,14 @@ class Running:
         self._count(b"/echo")
 
     def _count(self, path: bytes) -> None:
-        answer = self.app.at_once[path]
+        answer = self.app.at_once.paths[path]
 
-        def counted(headers, body):
-            reply = answer(headers, body)
+        def counted(head, body):
+            reply = answer(head, body)
             self.at_once += reply is not None
             return reply
 
-        self.app.at_once[path] = counted
+        self.app.at_once.paths[path] = counted
 
     def connected(self) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port), timeout=10)

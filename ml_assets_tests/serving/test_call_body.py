@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from ml_assets.core.errors import TooLarge, TooSlow
+from ml_assets.serving.head import Head
 from ml_assets.serving.http import Call
 from ml_assets.serving.limits import Bodies, Limits
 
@@ -12,7 +13,7 @@ LIMITS = Limits(body_bytes=10)
 
 
 def read(receive) -> bytes:
-    return asyncio.run(Call({"headers": []}, receive, None, LIMITS, {}, Bodies(100)).body())
+    return asyncio.run(Call(Head([]), receive, None, LIMITS, {}, Bodies(100)).body())
 
 
 def receiving(*pieces: bytes, wait: float | None = None):

@@ -34,7 +34,7 @@ def asked(call: Call, pipeline: str | None = None, unit: str | None = None) -> A
         InputRefused: several pipelines are served and none is named.
     """
     request_id = None
-    for name, value in call.scope["headers"]:
+    for name, value in call.head.headers:
         if name == b"x-pipeline":
             pipeline = pipeline or value.decode("latin-1")
         elif name in REQUEST_IDS:
@@ -42,8 +42,8 @@ def asked(call: Call, pipeline: str | None = None, unit: str | None = None) -> A
         elif name == CUSTOM_ATTRIBUTES:
             attributes = _attributes(value.decode("latin-1"))
             pipeline, unit = pipeline or attributes.get("pipeline"), unit or attributes.get("unit_id")
-    if call.scope["query_string"]:
-        [*_, last] = [None, *parse_qs(call.scope["query_string"].decode("latin-1")).get("pipeline", [])]
+    if call.head.query:
+        [*_, last] = [None, *parse_qs(call.head.query.decode("latin-1")).get("pipeline", [])]
         pipeline = last or pipeline
     return Asked(pipeline or _only(call), unit, request_id)
 

@@ -14,6 +14,7 @@ import grpc
 
 from ml_assets.core.errors import ConfigError, RequestRefused
 from ml_assets.serving.data_plane import DataPlane
+from ml_assets.serving.head import Head
 from ml_assets.serving.http import infer
 from ml_assets.serving.limits import Limits
 from ml_assets.serving.protocols import open_inference_grpc as calls
@@ -115,7 +116,7 @@ def _infer(plane: DataPlane, limits: Limits) -> Handler:
     async def handle(request: pb.ModelInferRequest, context: Context) -> pb.ModelInferResponse:
         columns, rows = calls.columns(request, plane)
         answer = await infer(
-            plane, limits, _headers(context), request.model_name, columns, rows,
+            plane, limits, Head(_headers(context)), request.model_name, columns, rows,
             version=request.model_version or None, request_id=request.id or None,
         )  # fmt: skip
         told = (("x-request-id", answer.request_id), ("x-model-version", answer.version), ("x-variant", answer.variant))
