@@ -117,7 +117,7 @@ def build(options: Options, hooks: Sequence[Hook] = ()) -> Built:
     watcher = Watcher(plane, ledger, loader, metrics)
     breaker = Breaker(plane, ledger, f"breaker of {socket.gethostname()}, process {os.getpid()}")
     shadowing = Shadowing(plane, logs, partial(_beside, options))
-    plane.hooks += (breaker.served, shadowing.served)
+    plane.beside = (breaker.served, shadowing.served)
     tell_of(logs, metrics, shadowing.entries)
     metrics.on_refresh(breaker.tell)
     metrics.on_refresh(shadowing.tell)

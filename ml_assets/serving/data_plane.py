@@ -9,10 +9,10 @@ import itertools
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
 from math import isfinite
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
 
 from ml_assets.core.errors import InputRefused, NoFiniteScore, NotReady, NotServed, RequestRefused
 from ml_assets.core.models.row_values import Columns
@@ -28,8 +28,7 @@ PINNED = "pinned"
 SHOWN = 12
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True, gc=False):
     """What a request is answered.
 
     Args:
@@ -47,7 +46,7 @@ class Answer:
     predictions: "Predictions"
 
 
-class Served(NamedTuple):
+class Served(msgspec.Struct, frozen=True, gc=False):
     """A request with what was made of it, for the hooks.
 
     Attributes:
@@ -92,11 +91,15 @@ class DataPlane:
     Args:
         pipelines: their names.
         hooks: told of each scoring, one after the other, by whatever thread asked; they must neither block nor raise.
+
+    Attributes:
+        beside: hooks that are told only while a pipeline has other models than its champion to score with.
     """
 
     def __init__(self, pipelines: Sequence[str], hooks: Sequence[Hook] = ()) -> None:
         self.pipelines = tuple(pipelines)
         self.hooks = tuple(hooks)
+        self.beside: tuple[Hook, ...] = ()
         self.guard: Callable[[Picture], Picture] | None = None
         """Has the last word on what is put in place."""
         self.closing = False
@@ -209,7 +212,16 @@ class DataPlane:
             arm = picture.routing.assign(drawn_by)
             name, model = arm.variant, picture.models[arm.bundle]
         age = None if features_at is None else max(0.0, time.time() - features_at)
-        tell = partial(self._tell, request_id, drawn_by, columns, rows, age, picture.shadows, keys, events_us)
+
+        def tell(variant: str, model: ServedModel, tried: _Tried) -> None:
+            error = None if tried.error is None else f"{type(tried.error).__name__}: {tried.error}"
+            served = Served(
+                request_id, pipeline, variant, model.version, drawn_by, model, columns, rows, tried.predictions,
+                tried.at_us, tried.took_us, age, error, picture.shadows, keys, events_us,
+            )  # fmt: skip
+            for hook in self.hooks if picture.is_alone else (*self.hooks, *self.beside):
+                hook(served)
+
         tried = _tried(model, columns, rows)
         if tried.error is not None and name not in (CHAMPION, PINNED):
             instead = _tried(picture.champion, columns, rows)
@@ -224,21 +236,8 @@ class DataPlane:
         tell(name, model, tried)
         return Answer(request_id, pipeline, model.version, name, cast("Predictions", tried.predictions))
 
-    def _tell(
-        self, request_id: str, unit: str, columns: Columns, rows: int, age: float | None,
-        shadows: tuple[ServedModel, ...], keys: Keys | None, events_us: Sequence[int | None] | None, variant: str,
-        model: ServedModel, tried: "_Tried",
-    ) -> None:  # fmt: skip
-        error = None if tried.error is None else f"{type(tried.error).__name__}: {tried.error}"
-        served = Served(
-            request_id, model.pipeline, variant, model.version, unit, model, columns, rows, tried.predictions,
-            tried.at_us, tried.took_us, age, error, shadows, keys, events_us,
-        )  # fmt: skip
-        for hook in self.hooks:
-            hook(served)
 
-
-class _Tried(NamedTuple):
+class _Tried(msgspec.Struct, frozen=True, gc=False):
     predictions: "Predictions | None"
     error: Exception | None
     at_us: int
@@ -262,8 +261,9 @@ def _finite(model: ServedModel, predictions: "Predictions") -> "Predictions":
     Raises:
         NoFiniteScore: one is infinite or NaN.
     """
-    several = model.bundle.classes > 1
-    flat = itertools.chain(*cast("list[list[float]]", predictions)) if several else cast("list[float]", predictions)
+    flat = (
+        itertools.chain(*cast("list[list[float]]", predictions)) if model.several else cast("list[float]", predictions)
+    )
     if not all(map(isfinite, flat)):
         raise NoFiniteScore(
             "columns to score",

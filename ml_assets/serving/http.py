@@ -171,21 +171,22 @@ class Call:
         Raises:
             NotAtOnce: the rows are scored in a thread, and nothing may be waited for.
         """
-        if rows > self.limits.rows_at_once:
-            self.require_time()
-        return await infer(
-            self.plane, self.limits, self.head, pipeline, columns, rows,
-            version=version, unit=unit, request_id=request_id, features_at=features_at, keys=keys,
-            events_us=events_us,
+        score = partial(
+            infer, self.plane, self.limits, self.head, pipeline, columns, rows, version, unit, request_id, features_at,
+            keys, events_us,
         )  # fmt: skip
+        if rows <= self.limits.rows_at_once:
+            return score()
+        self.require_time()
+        return await asyncio.to_thread(score)
 
 
-async def infer(
-    plane: "DataPlane", limits: Limits, head: Head, pipeline: str, columns: Columns, rows: int, *,
+def infer(
+    plane: "DataPlane", limits: Limits, head: Head, pipeline: str, columns: Columns, rows: int,
     version: str | None = None, unit: str | None = None, request_id: str | None = None,
     features_at: float | None = None, keys: "Keys | None" = None, events_us: Sequence[int | None] | None = None,
 ) -> "Answer":  # fmt: skip
-    """`DataPlane.infer` with unit, request id and variant from the headers; many rows are scored in a thread.
+    """`DataPlane.infer` with unit, request id and variant from the headers, and within the limits.
 
     Args:
         plane: what answers.
@@ -202,13 +203,12 @@ async def infer(
     if not 0 < rows <= limits.rows:
         kind, cure = (TooLarge, "send them in several requests") if rows else (InputRefused, "send at least one row")
         raise kind("rows to score", found=f"{rows:,}", expected=f"1 to {limits.rows:,} in one request", cure=cure)
-    unit, request_id, said = token("unit", unit), token("id", request_id), head.said
-    score = partial(
-        plane.infer, pipeline, columns, rows, version=version, unit=unit or said.unit,
-        request_id=request_id or said.request_id, variant=said.variant, features_at=features_at, keys=keys,
-        events_us=events_us,
+    said = head.said
+    return plane.infer(
+        pipeline, columns, rows, version=version, unit=token("unit", unit) or said.unit,
+        request_id=token("id", request_id) or said.request_id, variant=said.variant, features_at=features_at,
+        keys=keys, events_us=events_us,
     )  # fmt: skip
-    return score() if rows <= limits.rows_at_once else await asyncio.to_thread(score)
 
 
 Handle = Callable[[Call], Awaitable[Reply]]

@@ -12,8 +12,9 @@ import time
 from collections import Counter as Counted
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+import msgspec
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
     CollectorRegistry,
@@ -29,6 +30,7 @@ from ml_assets.serving.data_plane import Served
 if TYPE_CHECKING:
     from ml_assets.core.models.single_row import Predictions
     from ml_assets.core.tasks import Task
+    from ml_assets.serving.picture import ServedModel
 
 SECONDS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
 AGES = (1.0, 10.0, 60.0, 600.0, 3_600.0, 21_600.0, 86_400.0, 604_800.0, 2_592_000.0, 31_536_000.0)
@@ -48,18 +50,17 @@ PIECE, PAUSE_SECONDS = 250, 0.002
 """Noted ones that a refresh counts at once, in half a millisecond, and the pause in which requests go on."""
 
 
-class Noted(NamedTuple):
+class Noted(msgspec.Struct, frozen=True, gc=False):
     """What is counted of a scoring.
 
     Attributes:
-        arm: pipeline and variant.
-        task: the model's.
-        rows, predictions, latency_us: as in `data_plane.Served`.
+        model: what scored.
+        variant, rows, predictions, latency_us: as in `data_plane.Served`.
         age_s: age of the features in seconds; None where nobody said.
     """
 
-    arm: tuple[str, str]
-    task: "Task"
+    model: "ServedModel"
+    variant: str
     rows: int
     predictions: "Predictions | None"
     latency_us: int
@@ -182,10 +183,9 @@ class Metrics:
         # Not the request itself: its columns, kept alive, are what the garbage collector would look through.
         self._noted_scores.append(
             Noted(
-                (served.pipeline, served.variant), served.model.bundle.task, served.rows, served.predictions,
-                served.latency_us, served.feature_age_s,
+                served.model, served.variant, served.rows, served.predictions, served.latency_us, served.feature_age_s
             )
-        )  # fmt: skip
+        )
         if len(self._noted_scores) >= MOST_NOTED:
             self.count()
 
@@ -203,14 +203,16 @@ class Metrics:
             observe_all(self.seconds.labels(protocol), [seconds for p, _, seconds in answers if p == protocol])
 
     def _count_scores(self, scores: Sequence[Noted]) -> None:
-        for arm in {s.arm for s in scores}:
-            of_arm = [s for s in scores if s.arm == arm]
+        arms: dict[tuple[str, str], list[Noted]] = {}
+        for s in scores:
+            arms.setdefault((s.model.pipeline, s.variant), []).append(s)
+        for arm, of_arm in arms.items():
             good = [s for s in of_arm if s.predictions is not None]
             self.errors.labels(*arm).inc(len(of_arm) - len(good))
             self.rows.labels(*arm).inc(sum(s.rows for s in good))
             observe_all(self.scoring.labels(*arm), [s.latency_us / 1e6 for s in good])
             numbers = [max(p) if isinstance(p, list) else p for s in good for p in s.predictions or ()]
-            observe_all(self._predicted(of_arm[-1].task).labels(*arm), numbers)
+            observe_all(self._predicted(of_arm[-1].model.bundle.task).labels(*arm), numbers)
             ages = [s.age_s for s in good if s.age_s is not None]
             if ages:
                 observe_all(self.age.labels(arm[0]), ages)

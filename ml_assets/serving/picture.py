@@ -36,14 +36,19 @@ class ServedModel:
         return self.scorer.bundle
 
     @property
+    def specs(self) -> "tuple[FeatureSpec, ...]":
+        """Its features, in order."""
+        return self.bundle.specs
+
+    @cached_property
     def version(self) -> str:
         """Its SHA-256."""
         return self.bundle.sha256
 
-    @property
-    def specs(self) -> "tuple[FeatureSpec, ...]":
-        """Its features, in order."""
-        return self.bundle.specs
+    @cached_property
+    def several(self) -> bool:
+        """Whether a prediction is several numbers, one per class."""
+        return self.bundle.classes > 1
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -82,11 +87,14 @@ class Picture:
     known: frozenset[str] = field(init=False)
     """Features that any of the models has."""
     shadows: tuple[ServedModel, ...] = field(init=False)
+    is_alone: bool = field(init=False)
+    """Whether nobody but the champion scores."""
 
     def __post_init__(self) -> None:
         known = frozenset(s.name for m in self.models.values() for s in m.specs)
         object.__setattr__(self, "known", known)
         object.__setattr__(self, "shadows", tuple(self.models[s] for s in self.routing.shadows))
+        object.__setattr__(self, "is_alone", len(self.routing.arms) == 1 and not self.shadows)
 
     def knows(self, columns: Columns) -> bool:
         """Whether all columns are features of one of its models."""

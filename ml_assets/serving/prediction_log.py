@@ -29,10 +29,10 @@ MOST_WAITING = 50_000
 """Entries that wait in memory to become a table: half a minute of the busiest server, some 60 MB."""
 MOST_UNWRITTEN_BYTES = 64 << 20
 """Tables that wait for room on disk."""
-PIECE, PAUSE_SECONDS = 100, 0.003
-"""Entries that become a table at once, which requests wait for half a millisecond, and the pause in which they go on.
+PIECE, PAUSE_SECONDS = 400, 0.003
+"""Entries that become a table at once, in half a millisecond, and the pause in which requests go on.
 
-Still smaller ones cost more than they save: a table takes a quarter of a millisecond, however few its rows.
+Of smaller ones each entry costs more: a table takes a quarter of a millisecond, however few its rows.
 """
 TOLD_EVERY_SECONDS = 60.0
 MOST_OF_A_NAME = 64

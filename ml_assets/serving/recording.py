@@ -23,7 +23,7 @@ def recording(logs: Mapping[str, PredictionLog]) -> Hook:
         whole = row_in_order(columns, names)
         for row in range(served.rows):
             try:
-                values = tuple([columns[name][row] for name in names] if whole is None else whole)
+                values = tuple([columns[name][row] for name in names]) if whole is None else tuple(whole)
             except (KeyError, IndexError):
                 values = tuple(_given(columns, name, row) for name in names)
             append(

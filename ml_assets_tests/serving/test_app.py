@@ -9,7 +9,7 @@ import pytest
 
 from ml_assets.core.errors import InputRefused
 from ml_assets.serving.app import LONGEST_KEPT, PATHS_KEPT, App
-from ml_assets.serving.http import Call, Exposed, Reply, answered
+from ml_assets.serving.http import Call, Exposed, Reply, answered, infer
 from ml_assets.serving.limits import Limits, require_depth
 from ml_assets.serving.metrics import Metrics
 
@@ -207,7 +207,7 @@ def test_headers_are_short_and_printable(ask, name):
     assert answer.headers["x-request-id"] == "x" * 200
 
 
-def test_many_rows_are_scored_beside_others(ask, plane, monkeypatch):
+def test_many_rows_are_scored_beside_others(ask, monkeypatch):
     asked, real = [], asyncio.to_thread
 
     async def to_thread(call, *args, **more):
@@ -217,7 +217,7 @@ def test_many_rows_are_scored_beside_others(ask, plane, monkeypatch):
     monkeypatch.setattr(asyncio, "to_thread", to_thread)
     body = json.dumps({"columns": {"miles": [2.0] * 11, "zone": ["a"] * 11}}).encode()
     assert json.loads(ask("POST", "/score/rides", body).body) == [2.0] * 11
-    assert [call.func for call in asked] == [plane.infer]
+    assert [call.func for call in asked] == [infer]
 
 
 def test_paths_that_nobody_repeats_are_not_kept(app, ask):

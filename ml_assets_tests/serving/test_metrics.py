@@ -13,7 +13,7 @@ from ml_assets.serving.metrics import AMOUNTS, MOST_NOTED, PAUSE_SECONDS, PIECE,
 
 def served(prediction=20.0, *, task="regression", variant="champion", latency_us=300, age=None, error=None) -> Served:
     told = {"request_id": "r", "pipeline": "rides", "variant": variant, "version": "f" * 64, "unit": "u",
-            "model": SimpleNamespace(bundle=SimpleNamespace(task=task)), "columns": {}, "rows": 1,
+            "model": SimpleNamespace(pipeline="rides", bundle=SimpleNamespace(task=task)), "columns": {}, "rows": 1,
             "predictions": None if error else [prediction], "at_us": 0, "latency_us": latency_us,
             "feature_age_s": age, "error": error, "shadows": (), "keys": None, "events_us": None}  # fmt: skip
     return Served(**told)

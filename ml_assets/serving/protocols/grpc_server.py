@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import grpc
@@ -115,10 +116,11 @@ def _plain(call: Callable[[Any, DataPlane], Any], plane: DataPlane) -> Handler:
 def _infer(plane: DataPlane, limits: Limits) -> Handler:
     async def handle(request: pb.ModelInferRequest, context: Context) -> pb.ModelInferResponse:
         columns, rows = calls.columns(request, plane)
-        answer = await infer(
-            plane, limits, Head(_headers(context)), request.model_name, columns, rows,
+        score = partial(
+            infer, plane, limits, Head(_headers(context)), request.model_name, columns, rows,
             version=request.model_version or None, request_id=request.id or None,
         )  # fmt: skip
+        answer = score() if rows <= limits.rows_at_once else await asyncio.to_thread(score)
         told = (("x-request-id", answer.request_id), ("x-model-version", answer.version), ("x-variant", answer.variant))
         await context.send_initial_metadata(told)
         return calls.response(answer, raw=bool(request.raw_input_contents))

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from ml_assets.core.models.row_values import Columns
+from ml_assets.core.models.row_values import Columns, OneRow
 from ml_assets.serving.data_plane import Answer
 from ml_assets.serving.protocols.malformed import decode, malformed
 from ml_assets.serving.protocols.tensors import (
@@ -24,11 +24,12 @@ from ml_assets.serving.protocols.tensors import (
     to_raw,
 )
 
-SIMPLE: dict[str, tuple[type, ...]] = {
-    "FP64": (float, int, type(None)),
-    "BYTES": (str, type(None)),
-    "BOOL": (bool, type(None)),
+SIMPLE: dict[str, frozenset[type]] = {
+    "FP64": frozenset((float, int, type(None))),
+    "BYTES": frozenset((str, type(None))),
+    "BOOL": frozenset((bool, type(None))),
 }
+_NONE: frozenset[type] = frozenset()
 """Datatype -> types of JSON values that it holds as they are."""
 JSON_LENGTH = "inference-header-content-length"
 
@@ -121,11 +122,30 @@ def _length(text: str, most: int) -> int:
 
 def columns(request: InferRequest, binary: memoryview, features: Callable[[], Sequence[str]]) -> tuple[Columns, int]:
     """The inputs as columns by feature, and how many rows they have; see `tensors.columns_of`."""
-    one_row = None if binary else _of_one_row(request.inputs)
-    return (one_row, 1) if one_row else columns_of(_parts(request.inputs, binary), features)
+    inputs = request.inputs
+    one_row: Columns | None = None
+    if not binary:
+        one_row = _of_one_tensor(inputs[0], features()) if len(inputs) == 1 else None
+        one_row = one_row or _of_single_values(inputs)
+    return (one_row, 1) if one_row else columns_of(_parts(inputs, binary), features)
 
 
-def _of_one_row(inputs: Sequence[Input]) -> dict[str, Sequence[Any]] | None:
+def _of_one_tensor(tensor: Input, names: Sequence[str]) -> Columns | None:
+    """The one row of a tensor that holds all features, as many requests are; None of all others, right or wrong."""
+    data = tensor.data
+    if (
+        data is None
+        or len(data) != len(names)
+        or tensor.shape != [1, len(names)]
+        or tensor.name in names
+        or tensor.parameters is not None
+        or not SIMPLE.get(tensor.datatype, _NONE).issuperset(map(type, data))
+    ):
+        return None
+    return OneRow(tuple(names), data)
+
+
+def _of_single_values(inputs: Sequence[Input]) -> dict[str, Sequence[Any]] | None:
     """The columns of tensors that are one value each, as most requests are; None of all others, right or wrong."""
     columns: dict[str, Sequence[Any]] = {}
     for tensor in inputs:
@@ -133,7 +153,7 @@ def _of_one_row(inputs: Sequence[Input]) -> dict[str, Sequence[Any]] | None:
         if (
             data is None
             or len(data) != 1
-            or type(data[0]) not in SIMPLE.get(tensor.datatype, ())
+            or type(data[0]) not in SIMPLE.get(tensor.datatype, _NONE)
             or tensor.shape not in ([1], [1, 1])
             or tensor.parameters is not None
         ):

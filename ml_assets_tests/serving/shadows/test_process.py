@@ -3,6 +3,7 @@
 import os
 from types import SimpleNamespace
 
+import msgspec
 import pytest
 
 from ml_assets.core.encoding import FeatureSpec
@@ -32,7 +33,7 @@ def served(columns=COLUMNS, rows=2, **changes) -> Served:
         "r1", "rides", "champion", NEW, "u", model(NEW, 1.0), columns, rows, [2.0, 0.0], 1_000, 9, 60.0, None, (),
         [("k", 1), None], [5, None],
     )  # fmt: skip
-    return told._replace(**changes)
+    return msgspec.structs.replace(told, **changes)
 
 
 @pytest.fixture
