@@ -11,7 +11,7 @@ import uvicorn
 
 from ml_assets.core.errors import InputRefused, TooLarge
 from ml_assets.serving.app import App
-from ml_assets.serving.at_once import AtOnceProtocol
+from ml_assets.serving.at_once import HEADS_KEPT, LONGEST_KEPT, AtOnceProtocol
 from ml_assets.serving.http import Call, Exposed, Reply
 from ml_assets.serving.limits import Limits
 from ml_assets.serving.metrics import Metrics
@@ -176,6 +176,60 @@ def test_a_request_in_pieces_is_answered_the_same(server, connection, cut):
     time.sleep(0.05)
     connection.sendall(whole[cut:])
     assert read(connection, 1)[::2] == ([200], b"abcdef")
+
+
+def test_a_head_that_was_read_before_is_read_no_more_and_means_the_same(server, monkeypatch):
+    parsed = []
+    begin = AtOnceProtocol.on_message_begin
+    # A connection asks for its parser's callbacks when it is made.
+    monkeypatch.setattr(AtOnceProtocol, "on_message_begin", lambda self: (parsed.append(1), begin(self)))
+    before = server.at_once
+    with server.connected() as one:
+        for number in range(3):
+            for agent, body in (("me", b"one"), ("you", b"two"), ("me", b"longer")):
+                one.sendall(request(body, more=f"User-Agent: {agent}\r\n"))
+                statuses, [head], found = read(one, 1)
+                assert (statuses, found) == ([200], body)
+                assert f"x-agent: {agent}".encode() in head
+            assert len(parsed) == 3, number
+    assert server.at_once == before + 9
+    # Another connection knows it as well; what is not all of a request, or more, is parsed.
+    whole = request(b"one", more="User-Agent: me\r\n")
+    with server.connected() as another:
+        another.sendall(whole)
+        assert read(another, 1)[::2] == ([200], b"one")
+        assert len(parsed) == 3
+        another.sendall(whole[:-1])
+        time.sleep(0.05)
+        another.sendall(whole[-1:] + whole + whole[:20])
+        assert read(another, 2)[::2] == ([200, 200], b"oneone")
+        another.sendall(whole[20:])
+        assert read(another, 1)[::2] == ([200], b"one")
+    assert len(parsed) == 6
+
+
+def test_of_heads_that_nobody_repeats_only_some_are_kept(server, connection):
+    for number in range(HEADS_KEPT + 20):
+        connection.sendall(request(b"abc", more=f"X-Trace: {number}\r\n"))
+        assert answers(connection, 1) == [200]
+    connection.sendall(request(b"abc", more=f"X-Trace: {'x' * LONGEST_KEPT}\r\n"))
+    assert answers(connection, 1) == [200]
+    kept = server.app.at_once._heads
+    assert len(kept) == HEADS_KEPT
+    assert max(map(len, kept)) <= LONGEST_KEPT
+
+
+def test_a_body_in_chunks_has_no_head_that_is_kept(server, connection):
+    head = b"POST /echo HTTP/1.1\r\nHost: x\r\nX-Of: chunks\r\nTransfer-Encoding: chunked\r\n\r\n"
+    connection.sendall(head + b"3\r\nabc\r\n0\r\n\r\n")
+    assert read(connection, 1)[::2] == ([200], b"abc")
+    assert not any(b"chunks" in kept for kept in server.app.at_once._heads)
+
+
+def test_what_follows_no_request_is_refused_behind_the_answers_before_it(connection):
+    connection.sendall(request(b"one") + request(b"two") + b"no request\r\n\r\n")
+    assert read(connection, 3)[0] == [200, 200, 400]
+    assert connection.recv(1) == b""
 
 
 def test_chunks_are_put_together(connection):

@@ -1,0 +1,108 @@
+"""Answers of one round of the event loop go out together, in their order, and none is lost; without a socket."""
+
+import asyncio
+
+import pytest
+import uvicorn
+
+from ml_assets.serving.at_once import MOST_OF_A_ROUND, AtOnceProtocol, ShortWay
+from ml_assets.serving.http import Reply
+
+CLOSE = ((b"connection", b"close"),)
+
+
+def request(body: bytes) -> bytes:
+    return b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+
+
+class Wire(asyncio.Transport):
+    """What was written to a client."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written, self.closed = [], False
+
+    def write(self, data):
+        self.written.append(data)
+
+    def is_closing(self):
+        return self.closed
+
+    def close(self):
+        self.closed = True
+
+
+def connected_to(way: ShortWay, loop: asyncio.AbstractEventLoop) -> AtOnceProtocol:
+    async def app(scope, receive, send):
+        raise AssertionError("what is whole is answered at once")
+
+    app.at_once = way
+    config = uvicorn.Config(app, http=AtOnceProtocol, lifespan="off", ws="none", log_config=None)
+    config.load()
+    config.loaded_app = app
+    made = AtOnceProtocol(config=config, server_state=uvicorn.server.ServerState(), app_state={}, _loop=loop)
+    made.connection_made(Wire())
+    return made
+
+
+@pytest.fixture
+def in_a_round():
+    """Runs a function in one round of a loop, with three connections; then the next rounds."""
+    way = ShortWay()
+    way.paths[b"/echo"] = lambda head, body: Reply(body, headers=CLOSE if body == b"last" else ())
+
+    async def run(see):
+        loop = asyncio.get_running_loop()
+        made = [connected_to(way, loop) for _ in range(3)]
+        see(made)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        told = [b"".join(c.transport.written) for c in made]
+        for one in made:
+            one.connection_lost(None)
+        return told
+
+    return lambda see: asyncio.run(run(see))
+
+
+def bodies(written: bytes) -> list[bytes]:
+    return [part.rpartition(b"\r\n\r\n")[2] for part in written.split(b"HTTP/1.1 200 OK")[1:]]
+
+
+def test_answers_of_a_round_go_out_together_when_all_are_there(in_a_round):
+    def see(made):
+        for number, one in enumerate(made):
+            one.data_received(request(b"%d" % number) + request(b"again"))
+            assert not any(c.transport.written for c in made)
+
+    assert [bodies(told) for told in in_a_round(see)] == [[b"%d" % number, b"again"] for number in range(3)]
+
+
+def test_of_very_many_the_first_are_not_kept_waiting(in_a_round):
+    def see(made):
+        for _ in range(MOST_OF_A_ROUND - 1):
+            made[0].data_received(request(b"one"))
+        assert made[0].transport.written == []
+        made[1].data_received(request(b"two"))
+        assert len(made[0].transport.written) == MOST_OF_A_ROUND - 1
+        assert len(made[1].transport.written) == 1
+        made[2].data_received(request(b"three"))
+        assert made[2].transport.written == []
+
+    assert [len(bodies(told)) for told in in_a_round(see)] == [MOST_OF_A_ROUND - 1, 1, 1]
+
+
+def test_nothing_that_is_answered_is_lost_when_a_connection_ends(in_a_round):
+    def see(made):
+        made[0].data_received(request(b"one"))
+        made[0].shutdown()
+        assert bodies(b"".join(made[0].transport.written)) == [b"one"]
+        assert made[0].transport.closed
+        made[1].data_received(request(b"two"))
+        made[1].data_received(request(b"last"))
+        assert bodies(b"".join(made[1].transport.written)) == [b"two", b"last"]
+        assert made[1].transport.closed
+        made[2].data_received(request(b"gone"))
+        made[2].transport.closed = True
+
+    assert [bodies(told) for told in in_a_round(see)] == [[b"one"], [b"two", b"last"], []]
