@@ -6,7 +6,6 @@ in `app`.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -171,14 +170,14 @@ class Call:
         Raises:
             NotAtOnce: the rows are scored in a thread, and nothing may be waited for.
         """
-        score = partial(
-            infer, self.plane, self.limits, self.head, pipeline, columns, rows, version, unit, request_id, features_at,
-            keys, events_us,
+        asked = (
+            self.plane, self.limits, self.head, pipeline, columns, rows, version, unit, request_id, features_at, keys,
+            events_us,
         )  # fmt: skip
         if rows <= self.limits.rows_at_once:
-            return score()
+            return infer(*asked)
         self.require_time()
-        return await asyncio.to_thread(score)
+        return await asyncio.to_thread(infer, *asked)
 
 
 def infer(
