@@ -15,6 +15,7 @@ from benchmarks import (
     learning,
     learning_data,
     loading,
+    looks,
     month,
     orchestration,
     rollout_simulation,
@@ -41,6 +42,7 @@ ALONE: dict[str, tuple[str, Callable[[Options], str]]] = {
     "orchestration": ("Orchestration", lambda _: orchestration.main()),
     "serving": ("Serving", lambda o: serving.main(o.repetitions)),
     "soak": ("Serving for minutes with swaps", lambda o: soak.main(o.minutes)),
+    "looks": ("A look at a rollout", lambda o: looks.main(min(o.rows, WHOLE))),
     "rollouts": (
         "Simulated rollouts", lambda o: rollout_simulation.main(ROLLOUTS if o.rows >= WHOLE else ROLLOUTS // 20),
     ),

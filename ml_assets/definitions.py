@@ -30,7 +30,7 @@ def resources() -> dict[str, object]:
         "store": Store(root=roots.store),
         "models": Models(root=roots.models),
         "reports": Reports(root=roots.reports),
-        "prediction_logs": PredictionLogs(root=roots.predictions),
+        "prediction_logs": PredictionLogs(root=roots.predictions, read=roots.read_predictions),
         "clock": Clock(),
         "ledger": Ledger(url=roots.ledger),
         "studies": Studies(url=roots.studies),

@@ -54,7 +54,8 @@ def outlook(desk: RolloutDesk) -> "Transition | None":
     """What the next look at the open rollout would do, by the prediction log; None where none is open."""
     from ml_assets.assets.rollout_log import seen_of
 
-    own, logs = desk.desk, PredictionLogs(root=settings().predictions)
+    own, roots = desk.desk, settings()
+    logs = PredictionLogs(root=roots.predictions, read=roots.read_predictions)
     return desk.outlook(lambda r: seen_of(own.pipeline, r, own.store, own.models, logs), now=datetime.now(UTC))
 
 

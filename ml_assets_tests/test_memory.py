@@ -1,5 +1,6 @@
 """Peak memory of large months, each step in a process of its own; `.ci/run` looks at that of the main job."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -9,6 +10,7 @@ pytestmark = pytest.mark.slow(seconds=150)
 REPOSITORY = Path(__file__).resolve().parents[1]
 BOUND_MB = 1500
 BOUND_OF_THIRTY_MILLION_ROWS_MB = 4000
+BOUND_OF_A_LOOK_MB = 700
 STEPS = ("ingest", "validate", "features of the pipeline")
 
 
@@ -51,3 +53,20 @@ def test_a_month_from_its_file_to_features(rows, broken, bound_mb, folder):
     assert quarantined > max(broken - 0.01, 0) * rows
     assert features == valid
     assert {step: one.peak_mb for step, one in done.items() if one.peak_mb >= bound_mb} == {}
+
+
+def test_a_look_at_a_rollout_takes_no_more_memory_for_ever_more_requests(folder):
+    """The log as one table takes 1,200 MB for a million requests."""
+    from benchmarks import looks
+    from benchmarks.measure import run
+
+    million = 1_000_000
+    looks.write(folder, 0, million)
+    first, second = (run(["-m", "benchmarks.looks", str(folder), how]) for how in looks.HOWS[1:3])
+    print(", ".join(f"{one.printed}: {one.peak_mb:.0f} MB" for one in (first, second)))  # noqa: T201
+    (cpu, tried, labels), (cpu_again, *again) = (json.loads(one.printed) for one in (first, second))
+    assert tried == million
+    assert 100_000 < labels < 200_000
+    assert again == [tried, labels]
+    assert cpu_again < cpu / 2, "what was read is not read again"
+    assert max(first.peak_mb, second.peak_mb) < BOUND_OF_A_LOOK_MB

@@ -1,9 +1,9 @@
 """What was seen of a rollout, read from the prediction log, with labels as they come in; what follows is in `core`."""
 
-from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
+from ml_assets.assets.rollout_pieces import COLUMNS, Read, reading
 from ml_assets.assets.served import keyed_rows
 from ml_assets.core.rollout.recorded import Rollout
 from ml_assets.partitions import windows_through
@@ -15,8 +15,6 @@ from ml_assets.resources.storage import Store
 MOST_SAMPLED = 20_000
 """Requests whose features are read, to estimate losses from."""
 
-NOT_COUNTED = ["values", "unit", "feature_age_s"]
-"""Columns of the log of which nothing is counted; there may be millions of rows."""
 FEW = ["variant", "role", "bundle"]
 """Columns with few values, some of them long."""
 
@@ -30,45 +28,50 @@ if TYPE_CHECKING:
 def seen_of(pipeline: Pipeline, rollout: Rollout, store: Store, models: Models, logs: PredictionLogs) -> "list[Leg]":
     """What was seen of a rollout up to now, period by period.
 
-    Labels are those that were delivered by request id; where the pipeline has a natural key (`serving.key`), also
-    those of the stored partitions. Where the rollout is not paired, some requests are scored by the other model now.
+    Requests, failures, latencies and predictions are counted of all. Models are compared row by row, and labels are
+    looked for, of all requests up to `compared_up_to` of the rules, of ever fewer beyond. Labels are those that were
+    delivered by request id; where the pipeline has a natural key (`serving.key`), also those of the stored partitions.
+    Where the rollout is not paired, some requests are scored by the other model now.
     """
     import polars as pl
 
     from ml_assets.core.features import LABEL
     from ml_assets.core.metrics import losses
     from ml_assets.core.rollout.reading import AFTERWARDS, legs_of
+    from ml_assets.core.rollout.rules import Rules
 
     def expect(bundle: str, rows: "pl.DataFrame") -> "Floats | None":
         return expected_losses(pipeline, models, bundle, rows)
 
-    rows = with_labels(pipeline, store, logs, rollout)
-    sample, estimates = None, rollout.rules["guardrails"]["estimated_loss"] is not None
-    if not rollout.rules["paired"]:
-        sample = answered_by_one(pipeline, models, logs, rollout, rows)
-        known = rows.select("request_id", "row", LABEL).unique(["request_id", "row"], keep="first")
-        afterwards = sample.filter(pl.col("role") == AFTERWARDS).join(known, on=["request_id", "row"], how="left")
-        rows = pl.concat([rows, afterwards.cast({name: rows.schema[name] for name in FEW})], how="diagonal")
-    elif estimates:
-        ours, since = since_it_began(rollout)
-        every = max(1, rows["request_id"].n_unique() // MOST_SAMPLED)
-        part = ours & (pl.col("request_id").hash() % every == 0)
-        sample = logs.rows(pipeline.name, "requests", where=part, since=since)
+    rules = Rules.from_json(rollout.rules)
+    estimates = rules.guardrails.estimated_loss is not None
+    key = ["key"] if pipeline.natural_key else []
+    values = ["values"] if estimates or not rules.paired else []
+    with reading(pipeline.name, rollout, logs, compared=rules.compared_up_to, more=[*key, *values]) as read:
+        rows = with_labels(pipeline, store, read)
+        sample = None
+        if not rules.paired:
+            sample = answered_by_one(pipeline, models, rollout, rows, read.rows([*COLUMNS, *values]))
+            known = rows.select("request_id", "row", LABEL).unique(["request_id", "row"], keep="first")
+            afterwards = sample.filter(pl.col("role") == AFTERWARDS).join(known, on=["request_id", "row"], how="left")
+            rows = pl.concat([rows, afterwards.cast({name: rows.schema[name] for name in FEW})], how="diagonal")
+        elif estimates:
+            every = max(1, rows["request_id"].n_unique() // MOST_SAMPLED)
+            part = pl.col("request_id").hash() % every == 0
+            sample = read.rows([*COLUMNS, *values]).filter(part).collect()
     loss = partial(losses, pipeline.config.metric, alpha=pipeline.alpha)
-    return legs_of(rollout, rows, loss, expect if estimates else None, sample)
+    return legs_of(rollout, rows, loss, expect if estimates else None, sample, read.counts)
 
 
 def answered_by_one(
-    pipeline: Pipeline, models: Models, logs: PredictionLogs, rollout: Rollout, rows: "pl.DataFrame"
+    pipeline: Pipeline, models: Models, rollout: Rollout, rows: "pl.DataFrame", with_values: "pl.LazyFrame"
 ) -> "pl.DataFrame":
     """Requests with their features, a sample of what either model answered, and as the other one scores them."""
     import polars as pl
 
     from ml_assets.core.rollout.afterwards import sample_of, scored_by_the_other
 
-    ours, since = since_it_began(rollout)
-    part = ours & pl.col("request_id").is_in(sample_of(rollout, rows).implode())
-    taken = logs.rows(pipeline.name, "requests", where=part, since=since)
+    taken = with_values.filter(pl.col("request_id").is_in(sample_of(rollout, rows).implode())).collect()
     if taken.is_empty():
         return taken
     champion, candidate = models.load(rollout.champion), models.load(rollout.candidate)
@@ -76,34 +79,20 @@ def answered_by_one(
     each = [
         scored_by_the_other(taken, *pair, threads=threads) for pair in ((champion, candidate), (candidate, champion))
     ]
-    return pl.concat([taken, *each])
+    return pl.concat([taken, *each], how="diagonal")
 
 
-def since_it_began(rollout: Rollout) -> "tuple[pl.Expr, str]":
-    """Which rows of the log are of a rollout, and the first day on which there are some."""
-    import polars as pl
-
-    begun = datetime.fromisoformat(rollout.events[0].facts["at"]).astimezone(UTC).replace(tzinfo=None)
-    bundles = pl.col("bundle").is_in([rollout.champion, rollout.candidate])
-    return (pl.col("at") >= begun) & bundles, begun.date().isoformat()
-
-
-def with_labels(pipeline: Pipeline, store: Store, logs: PredictionLogs, rollout: Rollout) -> "pl.DataFrame":
-    """The log's rows of both models since the rollout began, with `label` (float64) where it is known."""
+def with_labels(pipeline: Pipeline, store: Store, read: Read) -> "pl.DataFrame":
+    """The rows that are compared, with `label` (float64) where it is known."""
     import polars as pl
 
     from ml_assets.core.features import LABEL, ROW_NUMBER
     from ml_assets.core.prediction_log import event_time, joined_by_request
     from ml_assets.core.served import LABEL_FROM, joined_by_key
 
-    ours, since = since_it_began(rollout)
-    unread = NOT_COUNTED if pipeline.natural_key else [*NOT_COUNTED, "key"]
-    rows = logs.rows(pipeline.name, "requests", where=ours, since=since, without=unread)
-    rows = rows.cast(dict.fromkeys(FEW, pl.Categorical))
-    labels = logs.rows(
-        pipeline.name, "labels", since=since, without=[*NOT_COUNTED, "key", "variant", "bundle", "error"]
-    )
-    told = joined_by_request(rows, labels)
+    key = ["key"] if pipeline.natural_key else []
+    rows = read.rows([*COLUMNS, *key]).cast(dict.fromkeys(FEW, pl.Categorical)).collect(engine="streaming")
+    told = joined_by_request(rows, read.known())
     if pipeline.natural_key and not told.is_empty():
         first, last = told.select(event_time().min().alias("first"), event_time().max().alias("last")).row(0)
         windows = [w for w in windows_through(pipeline.table.partitions) if w.start <= last and w.end > first]
@@ -112,8 +101,7 @@ def with_labels(pipeline: Pipeline, store: Store, logs: PredictionLogs, rollout:
             without = told.with_columns(
                 pl.lit(None, pl.UInt32).alias(ROW_NUMBER), pl.lit(None, pl.String).alias(LABEL_FROM)
             )
-            keys = without["key"]
-            told = joined_by_key(without, pl.concat(known), pipeline.natural_key)[0].with_columns(keys)
+            told = joined_by_key(without, pl.concat(known), pipeline.natural_key)[0]
     return told.with_columns(pl.col(LABEL).cast(pl.Float64))
 
 

@@ -117,6 +117,14 @@ class Rollout(_Section):
         "requests, for twice the scoring. false: each request is scored by the one that answers it.",
     )
     floor: float = Field(default=5.0, gt=0, le=50, description="Least share of a bandit's arms, in percent.")
+    compared_up_to: int | None = Field(
+        default=None,
+        ge=1_000,
+        description="Requests of which all are compared row by row, with their losses; then half of as many again, a "
+        "quarter of twice as many, and so on, so that a look costs little more after days. Failures, latencies and "
+        "mean predictions are counted of all. Absent: 100000, where paired is false 400000; or "
+        "min_labels, if that is more.",
+    )
     check_every_seconds: int = Field(
         default=30, ge=1, description="Least time between two looks of the rollout's sensor, in seconds."
     )
@@ -154,6 +162,7 @@ class Rollout(_Section):
             max_age=length(self.max_age, "rollout.max_age"),
             paired=self.paired,
             floor=round(self.floor * BASIS_POINTS),
+            compared_up_to=self.compared_up_to or max(core.COMPARED_UP_TO[self.paired], self.min_labels),
         )
 
     def _may_miss_losses(self) -> bool:

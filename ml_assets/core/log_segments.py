@@ -17,6 +17,9 @@ KINDS: tuple[Kind, ...] = ("requests", "labels")
 SEGMENT = "segment"
 """Column of a merged file: name of the segment that a row is from."""
 
+SINGLE, MERGED = ".arrow", ".parquet"
+"""How names end of files of one segment, and of several."""
+
 DAY_US = 86_400_000_000
 _SHIFT = 2**62
 """Times before 1970 are negative; shifted, their digits sort like the times, which are less than this."""
@@ -64,8 +67,8 @@ class Segment:
         """Its file's name, in which all of this can be read; names sort by time."""
         spans = (self.first_at, self.first_event, self.last_event)
         times = "-".join(f"{min(max(us, -_SHIFT), _SHIFT - 1) + _SHIFT:016x}" for us in spans)
-        suffix = "parquet" if self.merged else "arrow"
-        return f"{self.kind}-{times}-{self.rows}-{self.origin}-{self.number}.{suffix}"
+        suffix = MERGED if self.merged else SINGLE
+        return f"{self.kind}-{times}-{self.rows}-{self.origin}-{self.number}{suffix}"
 
     @classmethod
     def read(cls, name: str) -> Self | None:
@@ -75,11 +78,41 @@ class Segment:
             return None
         kind: Kind = "requests" if found[1] == "requests" else "labels"
         times = [int(found[i], 16) - _SHIFT for i in (2, 3, 4)]
-        return cls(kind, times[0], times[1], times[2], int(found[5]), found[6], int(found[7]), found[8] == "parquet")
+        return cls(kind, times[0], times[1], times[2], int(found[5]), found[6], int(found[7]), f".{found[8]}" == MERGED)
 
     def overlaps(self, start_us: int, end_us: int) -> bool:
         """Whether it may hold rows of events in `[start_us, end_us)`."""
         return self.first_event < end_us and self.last_event >= start_us
+
+
+def is_of(name: str, kind: Kind, *, merged: bool) -> bool:
+    """Whether a file is a segment of a kind, merged or not; of many names sooner than by reading each.
+
+    >>> name = Segment("labels", 7, 8, 9, 2, "a.1", 1).name
+    >>> is_of(name, "labels", merged=False), is_of(name, "labels", merged=True), is_of(name, "requests", merged=False)
+    (True, False, False)
+    """
+    if not name.startswith(kind) or not name.endswith(MERGED if merged else SINGLE):
+        return False
+    return _NAME.fullmatch(name) is not None
+
+
+def first_at_of(name: str) -> int:
+    """`first_at` of a segment, from its file's name.
+
+    >>> first_at_of(Segment("labels", 7, 8, 9, 2, "a.1", 1).name)
+    7
+    """
+    return int(name.split("-", 2)[1], 16) - _SHIFT
+
+
+def rows_of(name: str) -> int:
+    """`rows` of a segment, likewise.
+
+    >>> rows_of(Segment("labels", 7, 8, 9, 2, "a.1", 1).name)
+    2
+    """
+    return int(name.split("-", 5)[4])
 
 
 def origin_of(*parts: str | int) -> str:

@@ -4,6 +4,7 @@ How they are named is in `core.log_segments`, what they hold in `core.prediction
 whole is in `prediction_log`.
 """
 
+import os
 import tempfile
 import time
 import uuid
@@ -133,10 +134,18 @@ def days(root: str, pipeline: str) -> list[str]:
 
 def listed(root: str, pipeline: str, day: str) -> list[Segment]:
     """The segments of a day, merged or not, oldest first; a day without a folder has none."""
+    return [found for name in names(root, pipeline, day) if (found := Segment.read(name)) is not None]
+
+
+def names(root: str, pipeline: str, day: str) -> list[str]:
+    """The names in a day's folder, in their order; among them those of files that are being written."""
     place = folder(root, pipeline) / day
+    if not is_remote(place):
+        with suppress(FileNotFoundError), os.scandir(str(place)) as found:
+            return sorted(entry.name for entry in found)
+        return []
     place.fs.invalidate_cache()
-    names = (p.name for p in place.iterdir()) if place.exists() else ()
-    return sorted(found for name in names if (found := Segment.read(name)) is not None)
+    return sorted(p.name for p in place.iterdir()) if place.exists() else []
 
 
 @contextmanager

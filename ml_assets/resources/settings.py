@@ -43,6 +43,11 @@ class Settings:
         return str(self.data / "tracking")
 
     @property
+    def read_predictions(self) -> str:
+        """What looks at a rollout have read of the prediction log: a local folder that may be deleted at any time."""
+        return str(self.data / "rollouts")
+
+    @property
     def serving(self) -> Path:
         """What a model server remembers of this machine: a local folder."""
         return self.data / "serving"

@@ -18,6 +18,9 @@ def test_the_example_of_the_design():
     assert Rollout.model_validate(written).rules() == Rules(guardrails=Guardrails(loss=0.02))
 
 
+NOT_PAIRED = {"paired": False, "compared_up_to": 400_000}
+
+
 @pytest.mark.parametrize(
     ("written", "rules"),
     [
@@ -27,18 +30,20 @@ def test_the_example_of_the_design():
         ({"strategy": "shadow", "min_requests": 500}, Rules("shadow", (0,), min_requests=500)),
         ({"strategy": "ab_test"}, Rules("ab_test", (5_000,))),
         ({"strategy": "bandit", "steps": [20], "floor": 2}, Rules("bandit", (2_000,), floor=200)),
+        ({"compared_up_to": 5_000}, Rules(compared_up_to=5_000)),
+        ({"min_labels": 200_000}, Rules(min_labels=200_000, compared_up_to=200_000)),
         ({"steps": [0.5, 12.5]}, Rules(steps=(50, 1_250))),
         ({"min_requests": 50}, Rules(min_requests=50)),
         ({"min_labels": 50}, Rules(min_labels=50)),
         ({"min_time": "1d"}, Rules(min_time=timedelta(days=1))),
         ({"min_time": "0s"}, Rules(min_time=timedelta(0))),
         ({"max_age": "36h"}, Rules(max_age=timedelta(hours=36))),
-        ({"paired": False}, Rules(paired=False, guardrails=Guardrails(loss_ruled_out=0.05))),
+        ({"paired": False}, Rules(**NOT_PAIRED, guardrails=Guardrails(loss_ruled_out=0.05))),
         ({"paired": False, "guardrails": {"loss": 0.1}},
-         Rules(paired=False, guardrails=Guardrails(loss=0.1, loss_ruled_out=0.14))),
-        ({"paired": False, "guardrails": {"loss_ruled_out": None}}, Rules(paired=False)),
-        ({"paired": False, "guardrails": {"loss": None}}, Rules(paired=False, guardrails=Guardrails(loss=None))),
-        ({"paired": False, "strategy": "ab_test"}, Rules("ab_test", (5_000,), paired=False)),
+         Rules(**NOT_PAIRED, guardrails=Guardrails(loss=0.1, loss_ruled_out=0.14))),
+        ({"paired": False, "guardrails": {"loss_ruled_out": None}}, Rules(**NOT_PAIRED)),
+        ({"paired": False, "guardrails": {"loss": None}}, Rules(**NOT_PAIRED, guardrails=Guardrails(loss=None))),
+        ({"paired": False, "strategy": "ab_test"}, Rules("ab_test", (5_000,), **NOT_PAIRED)),
         *[
             ({"guardrails": {name: value}}, Rules(guardrails=Guardrails(**{name: value})))
             for name, value in [
@@ -73,6 +78,8 @@ def test_every_key_changes_its_rule(written, rules):
         ({"strategy": "bandit", "guardrails": {"loss_ruled_out": 0.05}}, "surely better"),
         ({"breaker": {"window": 1}}, "window"),
         ({"min_requests": 0}, "min_requests"),
+        ({"compared_up_to": 999}, "compared_up_to"),
+        ({"min_labels": 5_001, "compared_up_to": 5_000}, "min_labels: 5001; expected at most compared_up_to, 5000"),
         ({"check_every_seconds": 0}, "check_every_seconds"),
     ],
 )

@@ -8,7 +8,7 @@ import pytest
 
 from ml_assets.core.errors import PredictionLogError
 from ml_assets.core.prediction_log import Entry, frame_of
-from ml_assets.resources import prediction_log
+from ml_assets.resources import log_reading, prediction_log
 from ml_assets.resources.log_files import SegmentWriter
 from ml_assets.resources.prediction_log import PredictionLogs
 
@@ -155,7 +155,7 @@ def test_one_that_is_killed_while_it_writes_leaves_nothing_that_is_read(logs, wr
 
 def test_a_reader_whose_files_are_merged_meanwhile_looks_again(logs, writer, monkeypatch):
     write(writer, [entry(1)], [entry(2)])
-    scans, merged = prediction_log._scans, []
+    scans, merged = log_reading.scans, []
 
     def merging(names, taken):
         if not merged:
@@ -163,7 +163,7 @@ def test_a_reader_whose_files_are_merged_meanwhile_looks_again(logs, writer, mon
             assert PredictionLogs(root=logs.root).compact("p", NEXT) == [DAY]
         return scans(names, taken)
 
-    monkeypatch.setattr(prediction_log, "_scans", merging)
+    monkeypatch.setattr(log_reading, "scans", merging)
     assert sorted(ids(logs)) == ["r1", "r2"]
     assert merged
 
@@ -200,3 +200,59 @@ def test_an_id_that_says_when_it_was_made_is_looked_for_there(logs, writer, tmp_
     assert logs.find("p", elsewhere).height == 1, "an id may also come from a client that does it alike"
     logs.compact("p", NEXT)
     assert logs.find("p", request_id).height == 2
+
+
+def pieces(logs) -> list:
+    day = logs.pieces("p", "requests", DAY)
+    return [(piece, day.rows(piece)) for piece in day.pieces]
+
+
+def test_pieces_are_the_same_in_the_same_order_before_and_after_a_day_is_merged(logs, writer):
+    hour = DAY_US // 24
+    for n in (3, 1, 2):
+        write(writer, [entry(n, at_us=AT + n * hour + 10 + k) for k in range(4)])
+    before = pieces(logs)
+    assert [piece.rows for piece, _ in before] == [4, 4, 4]
+    assert [rows["request_id"][0] for _, rows in before] == ["r1", "r2", "r3"]
+    day = logs.pieces("p", "requests", DAY)
+    logs.compact("p", NEXT)
+    for again in (pieces(logs), [(piece, day.rows(piece)) for piece in day.pieces]):
+        assert [piece for piece, _ in again] == [piece for piece, _ in before]
+        assert all(rows.equals(was) for (_, rows), (_, was) in zip(again, before, strict=True))
+    write(writer, [entry(4, at_us=AT + 2 * hour + 9)])
+    late = pieces(logs)
+    assert [piece.rows for piece, _ in late] == [4, 5, 4]
+    assert [late[i][0] for i in (0, 2)] == [before[i][0] for i in (0, 2)]
+    assert late[1][1]["request_id"].to_list() == ["r4"] + ["r2"] * 4
+
+
+def test_a_piece_of_which_a_file_is_gone_is_no_smaller_piece(logs, writer):
+    write(writer, [entry(1)], [entry(2)])
+    day = logs.pieces("p", "requests", DAY)
+    [gone] = [path for path in (Path(logs.root) / "p" / DAY).iterdir() if "-2." in path.name]
+    gone.unlink()
+    with pytest.raises(PredictionLogError, match="1 of 2 rows"):
+        day.rows(day.pieces[0])
+
+
+def test_a_merged_file_of_a_bucket_is_fetched_once_for_all_its_pieces(monkeypatch):
+    root = "memory://pieces-of-the-prediction-log"
+    logs = PredictionLogs(root=root)
+    for n in range(3):
+        write(SegmentWriter(root, "p", f"a.{n}"), [entry(n, at_us=AT + n * DAY_US // 24)])
+    before = pieces(logs)
+    logs.compact("p", NEXT)
+    day, fetched, at_hand = logs.pieces("p", "requests", DAY), [], log_reading.at_hand
+
+    def counting(*asked):
+        fetched.extend(asked[-1])
+        return at_hand(*asked)
+
+    monkeypatch.setattr(log_reading, "at_hand", counting)
+    again = [(piece, day.rows(piece)) for piece in day.pieces]
+    assert len(fetched) == 1
+    assert [rows["request_id"].to_list() for _, rows in again] == [["r0"], ["r1"], ["r2"]]
+    assert all(rows.equals(was) for (_, rows), (_, was) in zip(again, before, strict=True))
+    [path] = day._fetched.values()
+    day.close()
+    assert not path.exists()

@@ -119,6 +119,16 @@ class Seen:
     predictions: Sums = Sums()
     losses: Sums = Sums()
 
+    def __add__(self, other: "Seen") -> "Seen":
+        return Seen(
+            self.answered + other.answered,
+            self.tried + other.tried,
+            self.failed + other.failed,
+            self.latencies + other.latencies,
+            self.predictions + other.predictions,
+            self.losses + other.losses,
+        )
+
 
 @dataclass(frozen=True)
 class Leg:

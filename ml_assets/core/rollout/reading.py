@@ -4,7 +4,7 @@ What is in the log is in `core.prediction_log`; what follows from the sums, in `
 client asked for by version or for a test are no part of the rollout and are left out.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -28,6 +28,7 @@ AFTERWARDS = "afterwards"
 """Role of rows that are in no log: what the other model makes of a request that it did not score, see `afterwards`."""
 _ROW = ["request_id", "row"]
 _COUNTED = [*_ROW, "at", "role", "bundle", "prediction", "latency_us", "error", LABEL]
+_NOT_COMPARED = {"latency_us", "error"}
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,12 @@ def periods_of(rollout: Rollout) -> list[Period]:
 
 
 def legs_of(
-    rollout: Rollout, rows: pl.DataFrame, loss: Loss, expect: Expect | None = None, sample: pl.DataFrame | None = None
+    rollout: Rollout,
+    rows: pl.DataFrame,
+    loss: Loss,
+    expect: Expect | None = None,
+    sample: pl.DataFrame | None = None,
+    counts: Sequence[tuple[Seen, Seen]] | None = None,
 ) -> list[Leg]:
     """What was seen in each period.
 
@@ -63,16 +69,32 @@ def legs_of(
         loss: the deciding loss.
         expect: estimates losses; None: they are not estimated.
         sample: some of these rows, whole requests with their `values`, of which losses are estimated.
+        counts: what was counted of champion and candidate in each period, where `rows` are not all; None:
+            `rows` are counted.
     """
-    own = of_arms(rollout, rows).select(_COUNTED)
-    told = [_leg(period, within(own, period), rollout, loss) for period in periods_of(rollout)]
+    periods = periods_of(rollout)
+    own = of_arms(rollout, rows).select(name for name in _COUNTED if counts is None or name not in _NOT_COMPARED)
+    if counts is None:
+        counts = [counted(rollout, within(own, period)) for period in periods]
+    told = [_leg(p, within(own, p), rollout, loss, seen) for p, seen in zip(periods, counts, strict=True)]
     if expect is None or sample is None:
         return told
     part = of_arms(rollout, sample).filter(pl.col("prediction").is_not_null(), pl.col("values").is_not_null())
     return [
         replace(leg, estimated=_estimated(rollout, within(part, period), expect))
-        for leg, period in zip(told, periods_of(rollout), strict=True)
+        for leg, period in zip(told, periods, strict=True)
     ]
+
+
+def counted(rollout: Rollout, rows: pl.DataFrame) -> tuple[Seen, Seen]:
+    """What needs no label and no other row, of champion and candidate: requests, latencies, predictions.
+
+    Args:
+        rollout: whose.
+        rows: of the arms, see `of_arms`, of one period.
+    """
+    champion, candidate = (_counted(rows.filter(pl.col("bundle") == b)) for b in (rollout.champion, rollout.candidate))
+    return champion, candidate
 
 
 def of_arms(rollout: Rollout, rows: pl.DataFrame) -> pl.DataFrame:
@@ -87,38 +109,43 @@ def within(rows: pl.DataFrame, period: Period) -> pl.DataFrame:
     return rows.filter(pl.col("at") >= period.start, later)
 
 
-def _leg(period: Period, rows: pl.DataFrame, rollout: Rollout, loss: Loss) -> Leg:
-    champion, candidate = (rows.filter(pl.col("bundle") == b) for b in (rollout.champion, rollout.candidate))
-    scored = [_scored(of) for of in (champion, candidate)]
+def _leg(period: Period, rows: pl.DataFrame, rollout: Rollout, loss: Loss, counts: tuple[Seen, Seen]) -> Leg:
+    each = [rows.filter(pl.col("bundle") == b) for b in (rollout.champion, rollout.candidate)]
+    scored = [_scored(of) for of in each]
     both = scored[0].join(scored[1], on=_ROW, how="inner", suffix=" of candidate", maintain_order="left")
     pairs, labelled = _of_both(both), _of_both(both.filter(pl.col(LABEL).is_not_null()))
     label = both[LABEL].drop_nulls().to_numpy()
+    champion, candidate = (replace(c, losses=_losses(of, loss)) for c, of in zip(counts, each, strict=True))
     return Leg(
         period.step,
         period.weight,
-        _seen(champion, loss),
-        _seen(candidate, loss),
+        champion,
+        candidate,
         Pairs.of(*(_scalar(values) for values in pairs)),
         Pairs.of(*(loss(label, values) for values in labelled)) if len(label) else Pairs(),
     )
 
 
-def _seen(rows: pl.DataFrame, loss: Loss) -> Seen:
-    """What was seen of a model; requests are counted by their first row."""
+def _counted(rows: pl.DataFrame) -> Seen:
+    """What was seen of a model, but its losses; requests are counted by their first row."""
     chosen = pl.col("role").is_in([ANSWERED, FAILED])
     requests = rows.filter(pl.col("row") == 0, pl.col("role") != AFTERWARDS)
     answered = rows.filter(pl.col("role") == ANSWERED)
     # By row: a client that sends many rows at once would make its arm look slow.
     per_row = answered.group_by("request_id").agg(pl.col("latency_us").first() / pl.len())
-    labelled = answered.filter(pl.col(LABEL).is_not_null(), pl.col("prediction").is_not_null())
     return Seen(
         answered=requests.filter(chosen).height,
         tried=requests.height,
         failed=requests.filter(pl.col("error").is_not_null()).height,
         latencies=latency_counts(per_row["latency_us"].to_numpy()),
         predictions=Sums.of(_scalar(matrix(answered["prediction"]))),
-        losses=Sums.of(loss(labelled[LABEL].to_numpy(), matrix(labelled["prediction"]))) if labelled.height else Sums(),
     )
+
+
+def _losses(rows: pl.DataFrame, loss: Loss) -> Sums:
+    """The realised losses of what a model answered."""
+    known = rows.filter(pl.col("role") == ANSWERED, pl.col(LABEL).is_not_null(), pl.col("prediction").is_not_null())
+    return Sums.of(loss(known[LABEL].to_numpy(), matrix(known["prediction"]))) if known.height else Sums()
 
 
 def _scored(rows: pl.DataFrame) -> pl.DataFrame:

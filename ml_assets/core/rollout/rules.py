@@ -60,6 +60,13 @@ class Guardrails:
         return self.alpha / max(1, sum(limit is not None for limit in limits))
 
 
+COMPARED_UP_TO = {True: 100_000, False: 400_000}
+"""Whether a plan is paired -> requests of which all are compared, if nobody says otherwise.
+
+Paired, mean losses of so many are told apart to half a percent. Not paired, it takes more, and each is a row, not two.
+"""
+
+
 @dataclass(frozen=True)
 class Rules:
     """What a rollout goes by.
@@ -75,6 +82,7 @@ class Rules:
         max_age: when it ends without a release, paused time aside.
         paired: whether every request is scored by both models: differences are found with far fewer requests.
         floor: least weight of either arm of a bandit, in basis points.
+        compared_up_to: requests of which all are compared row by row, and labels looked for; of more, ever fewer.
 
     Raises:
         ConfigError: steps that the strategy can't take; lists all that is wrong.
@@ -90,6 +98,7 @@ class Rules:
     max_age: timedelta = timedelta(days=7)
     paired: bool = True
     floor: int = 500
+    compared_up_to: int = COMPARED_UP_TO[True]
 
     def __post_init__(self) -> None:
         wrong = [f"steps: {self.steps[:i + 1]}, which does not rise" for i in range(1, len(self.steps))
@@ -106,6 +115,8 @@ class Rules:
         wrong += [] if fits[0] else [f"steps: {self.steps} of strategy {self.strategy}; expected {fits[1]}"]
         wrong += self._wrong_to_rule_out()
         wrong += [f"floor: {self.floor}"] if not 0 < self.floor <= WHOLE // 2 else []
+        if self.min_labels > self.compared_up_to:
+            wrong += [f"min_labels: {self.min_labels}; expected at most compared_up_to, {self.compared_up_to}"]
         if wrong:
             raise ConfigError(
                 "rules of a rollout", found=wrong, expected="rising weights that the strategy can take",
@@ -142,6 +153,8 @@ class Rules:
         """
         try:
             told = {
+                # Of a rollout that began before there was such a rule.
+                "compared_up_to": max(COMPARED_UP_TO[record["paired"]], record["min_labels"]),
                 **record,
                 "steps": tuple(record["steps"]),
                 "guardrails": Guardrails(**record["guardrails"]),

@@ -374,6 +374,10 @@ def test_rules_that_cannot_be_followed_are_refused(told, named):
 def test_rules_survive_their_json():
     rules = Rules("bandit", (5_000,), Guardrails(loss=None), max_age=timedelta(hours=5), floor=700)
     assert Rules.from_json(rules.to_json()) == rules
+    older = {name: value for name, value in rules.to_json().items() if name != "compared_up_to"}
+    assert Rules.from_json(older) == rules
+    assert Rules.from_json({**older, "min_labels": 200_000}).compared_up_to == 200_000
+    assert Rules.from_json({**older, "paired": False}).compared_up_to == 400_000
     for broken in ({}, {**rules.to_json(), "more": 1}):
         with pytest.raises(EvidenceError, match=r"Rules\.to_json"):
             Rules.from_json(broken)
