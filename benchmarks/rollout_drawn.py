@@ -15,13 +15,14 @@ from ml_assets.core.rollout import guardrails
 from ml_assets.core.rollout.afterwards import in_sample
 from ml_assets.core.rollout.guardrails import LEAST_ANSWERED, P99, bins_of
 from ml_assets.core.rollout.observed import Counts, Leg, Pairs, Seen, Sums, latency_bins, latency_counts
-from ml_assets.core.rollout.rules import Rules
+from ml_assets.core.rollout.rules import TESTS, Rules
 from ml_assets.core.routing import WHOLE
 from ml_assets.core.sequential import Blame
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 Looks = npt.NDArray[np.int64] | int
+NOTHING = Blame(0, 0, 0.5)
 LATE, FAILING, MEDIAN_US, LATENCY_SPREAD, SCORE_SPREAD = 500, 0.001, 1_000.0, 0.5, 5.0
 NARROW, WIDE = 1.9, 3.2
 """Normal scores between which the running 99th percentile of 500 latencies or more is looked for."""
@@ -139,13 +140,18 @@ def upto(values: npt.NDArray[np.generic], at: Looks) -> Floats | float:
     return every[at]
 
 
-def slow_by_period(before: Sequence[Stretch], now: Stretch, ratio: float) -> list[Blame]:
+def slow_by_period(before: Sequence[Stretch], now: Stretch, rules: Rules, ratio: float) -> list[Blame]:
     """As the real guardrail after every request of the last of some stretches: see `guardrails.comparable`."""
     every = [*before, now]
+    if rules.strategy in TESTS:
+        # All of them are periods of one step.
+        starts = np.cumsum([0, *(s.own.size for s in before)]).tolist()
+        own, latency = (np.concatenate([getattr(s, name) for s in every]) for name in ("own", "latency"))
+        return slow_by_part(own, latency, ratio, starts)
     if any(s.own.any() and not s.own.all() for s in every):
         return [slow_over_time(s, ratio, whole=i < len(before)) for i, s in enumerate(every)]
     counts: Counts = np.sum([latency_counts(s.latency[~s.own]) for s in every], axis=0)
-    return [slow_after(counts, now.latency, ratio)] if now.own.all() else [Blame(0, 0, 0.5)]
+    return [slow_after(counts, now.latency, ratio)] if now.own.all() else [NOTHING]
 
 
 def slow_after(champion: Counts, candidate_us: Floats, ratio: float) -> Blame:
@@ -164,21 +170,34 @@ def slow_after(champion: Counts, candidate_us: Floats, ratio: float) -> Blame:
 
 
 def slow_over_time(stretch: Stretch, ratio: float, *, whole: bool) -> Blame:
-    """As `guardrails.slowness` after every request of a stretch, or after the last one."""
+    """As `guardrails.slowness` after every request of a step, or after the last one."""
     if whole:
         counts = [latency_counts(stretch.latency[which]) for which in (~stretch.own, stretch.own)]
-        return guardrails.slowness(Leg(0, 0, Seen(latencies=counts[0]), Seen(latencies=counts[1])), ratio)
-    bins, own, n = latency_bins(stretch.latency), stretch.own, stretch.own.size
+        told = guardrails.slowness([Leg(0, 0, Seen(latencies=counts[0]), Seen(latencies=counts[1]))], ratio)
+        return told[0] if told else NOTHING
+    return slow_by_part(stretch.own, stretch.latency, ratio, [0])[0]
+
+
+def slow_by_part(own: Bools, latency: Floats, ratio: float, starts: Sequence[int]) -> list[Blame]:
+    """As `guardrails.slowness` of each period of a step, after every request of the last one: arrays `[requests]`.
+
+    Args:
+        own, latency: of the requests of the whole step.
+        ratio: of the 99th percentiles, the limit.
+        starts: places at which its periods begin, the first at 0.
+    """
+    bins, first, n = latency_bins(latency), starts[-1], own.size
     answered = np.cumsum(~own)
     if not own.any() or answered[-1] < LEAST_ANSWERED:
-        return Blame(np.zeros(n), np.zeros(n), 0.5)
+        return [Blame(np.zeros(n - first), np.zeros(n - first), 0.5) for _ in starts]
     low, high = (int(latency_bins(np.array([MEDIAN_US * np.exp(LATENCY_SPREAD * z)]))[0]) for z in (NARROW, WIDE))
     # How many of the champion's latencies are beyond each bin of the narrow range, and of the candidate's beyond the
     # same bin shifted by the ratio: they change with few requests, the `changes`.
     columns = high - low + 1
     place = np.clip(np.where(own, bins - bins_of(ratio), bins) - low, 0, columns)
     changes = np.flatnonzero(place)
-    at = np.cumsum(place > 0)
+    every = np.concatenate([[0], np.cumsum(place > 0)])
+    at = every[first + 1 :]
     champion, candidate = (np.zeros((columns + 1, changes.size + 1), dtype=np.int32) for _ in range(2))
     for counts, which in ((champion, ~own[changes]), (candidate, own[changes])):
         counts[place[changes][which], 1 + np.flatnonzero(which)] = 1
@@ -187,9 +206,15 @@ def slow_over_time(stretch: Stretch, ratio: float, *, whole: bool) -> Blame:
     # The line is the first bin with a hundredth of the champion's latencies beyond it at most: one search for all.
     apart = float(2 * n)
     keys = (apart * np.arange(changes.size + 1) + beyond[::-1]).T.ravel()
-    found = np.searchsorted(keys, apart * at + (answered - P99 * answered), side="right") - (columns + 1) * at
+    seen, own_seen = answered[first:], np.concatenate([[0], np.cumsum(own)])
+    found = np.searchsorted(keys, apart * at + (seen - P99 * seen), side="right") - (columns + 1) * at
     line = np.minimum(columns + 1 - found, columns - 1)
-    hits, theirs = own_beyond[line, at], beyond[line, at]
-    enough, tried = answered >= LEAST_ANSWERED, np.cumsum(own)
-    share = tried / np.maximum(tried + answered, 1)
-    return Blame(np.where(enough, hits, 0), np.where(enough, hits + theirs, 0), np.where(enough, share, 0.5))
+    told, enough = [], seen >= LEAST_ANSWERED
+    for start, end in zip(starts, [*starts[1:], np.arange(first, n) + 1], strict=True):
+        hits, theirs = (b[line, every[end]] - b[line, every[start]] for b in (own_beyond, beyond))
+        # Either is slow in a period that counts, in which both have answered: see `guardrails.comparable`.
+        tried, both = own_seen[end] - own_seen[start], end - np.asarray(start)
+        counts = enough & (tried > 0) & (tried < both)
+        share = tried / np.maximum(both, 1)
+        told.append(Blame(np.where(counts, hits, 0), np.where(counts, hits + theirs, 0), np.where(counts, share, 0.5)))
+    return told

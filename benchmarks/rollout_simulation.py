@@ -70,7 +70,6 @@ PLANS = {
     "5, 25, 50, 100 %, not paired, other features": Plan(NOT_PAIRED, afterwards=False),
     "`shadow`": Plan(rules_of(strategy="shadow")),
     "`blue_green`": Plan(rules_of(strategy="blue_green")),
-    "`ab_test`": Plan(rules_of(strategy="ab_test"), most=20_000),
 }
 """With limits of 0, an equal candidate is exactly at each of them: where false alarms are most likely."""
 ROLLED_BACK, RELEASED, EXPIRED = "rolled back", "released", "expired"
@@ -145,6 +144,7 @@ def ends_of(before: Sequence[Stretch], now: Stretch, plan: Plan, least: int, loo
     looks = np.arange(looked + 1, now.own.size + 1)
     enough = looks >= least
     if rules.strategy in TESTS:
+        enough &= looks - now.own.cumsum()[looked:] >= rules.min_requests
         losses, radius = compared_losses(legs, rules)
         found |= {BETTER: enough & (losses.mean + radius < 0), WORSE: enough & (losses.mean - radius > 0)}
     else:
@@ -155,16 +155,26 @@ def ends_of(before: Sequence[Stretch], now: Stretch, plan: Plan, least: int, loo
     return {name: looked + int(np.argmax(happens)) for name, happens in every.items() if happens.any()}
 
 
-def legs_over_time(before: Sequence[Stretch], now: Stretch, plan: Plan, looked: int) -> list[Leg]:
-    """What was seen after every request of the last stretch but the first ones: arrays `[requests - looked]`."""
+def legs_over_time(
+    before: Sequence[Stretch], now: Stretch, plan: Plan, looked: int, settled: Sequence[Leg] = ()
+) -> list[Leg]:
+    """What was seen after every request of the last stretch but the first ones: arrays `[requests - looked]`.
+
+    Args:
+        before, now: the stretches.
+        plan: the rollout.
+        looked: looks that are left out.
+        settled: of the first stretches, of which all labels were known before.
+    """
     start = sum(s.own.size for s in before)
-    legs, first = [], 0
-    for i, stretch in enumerate([*before, now]):
+    legs, first = list(settled), sum(s.own.size for s in before[: len(settled)])
+    for i, stretch in enumerate([*before, now][len(settled) :], start=len(settled)):
         size = stretch.own.size
         seen = np.arange(looked + 1, size + 1) if i == len(before) else size
         arrived = start + np.arange(looked + 1, now.own.size + 1) - LATE - first
         known = size if arrived[0] >= size else np.clip(arrived, 0, size)
-        legs.append(leg_of(stretch, i, plan.rules, seen, known, afterwards=plan.afterwards))
+        step = 0 if plan.rules.strategy in TESTS else i
+        legs.append(leg_of(stretch, step, plan.rules, seen, known, afterwards=plan.afterwards))
         first += size
     return legs
 
@@ -173,12 +183,11 @@ def judged(legs: Sequence[Leg], before: Sequence[Stretch], now: Stretch, rules: 
     """What the real guardrails say after every request of a stretch but the first: arrays `[requests - looked]`."""
     told, own = rules.guardrails, rules.guardrails.own_alpha
     ratio = told.p99_ratio or 1.0
-    *earlier, last = slow_by_period(before, now, ratio)
-    if np.ndim(last.hits):
-        last = Blame(*(np.broadcast_to(x, now.own.shape)[looked:] for x in (last.hits, last.all_hits, last.share)))
+    slow = [Blame(*(x if np.ndim(x) == 0 else np.asarray(x)[looked:] for x in (b.hits, b.all_hits, b.share)))
+            for b in slow_by_period(before, now, rules, ratio)]  # fmt: skip
     return [
         guardrails.errors(legs, told.errors or 0.0, own),
-        guardrails.latency([*earlier, last], ratio, own, None),
+        guardrails.latency(slow, ratio, own, None),
         differences.shift(legs, told.prediction_shift or 0.0, own, paired=rules.paired),
         differences.loss("loss", legs, told.loss or 0.0, own, paired=rules.paired),
     ]

@@ -187,10 +187,8 @@ def _follows(rollout: Rollout, champion: Champion, observe: Observe, now: dateti
     from ml_assets.core.rollout.machine import step
     from ml_assets.core.rollout.rules import Rules
 
-    rules, look = Rules.from_json(rollout.rules), len(rollout.events)
-    return _overtaken(rollout, champion) or step(
-        rollout.state, observe(rollout), rules, now, rollout=rollout.id, look=look
-    )
+    rules = Rules.from_json(rollout.rules)
+    return _overtaken(rollout, champion) or step(rollout.state, observe(rollout), rules, now)
 
 
 def _overtaken(rollout: Rollout, champion: Champion) -> "Transition | None":

@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
+from benchmarks import rollout_contests
+from benchmarks.rollout_contests import PER_SECOND
 from benchmarks.rollout_drawn import LATE, Stretch, Truth, leg_of
 from benchmarks.rollout_simulation import CANARY, NOT_PAIRED, PLANS, Plan, cell, in_line, rules_of, simulate
 from ml_assets.core.rollout.machine import begin, step
@@ -19,16 +21,18 @@ ENDS = {"roll_back": "rolled back", "promote": "released"}
 
 def by_the_machine(truth: Truth, plan: Plan, rng: np.random.Generator) -> tuple[str, int]:
     """The same rollout by the real machine, asked after every request."""
-    rules = plan.rules
+    rules, bandit = plan.rules, plan.rules.strategy == "bandit"
     told, done, clock = begin(rules, NOW, ""), [], 0
+    between = timedelta(seconds=1 / PER_SECOND) if bandit else timedelta(hours=1)
     while True:
         weight = told.state.weight
         needed = rules.min_requests if weight == 0 else int(1.3 * rules.min_requests * 10_000 / weight) + 50
+        needed = int(rules.min_time / between) if bandit else needed
         now = Stretch.draw(rng, needed, weight, truth)
-        if weight:
+        if weight and not bandit:
             now = now.until(int(np.searchsorted(now.own.cumsum(), rules.min_requests)) + 1)
-        start, number, seen = sum(s.own.size for s in done), told.state.step, 0
-        while told.state.step == number and not told.state.over:
+        start, since, seen = sum(s.own.size for s in done), told.state.since, 0
+        while told.state.since == since and not told.state.over:
             seen, clock = seen + 1, clock + 1
             if seen > now.own.size:
                 now += Stretch.draw(rng, now.own.size, weight, truth)
@@ -36,14 +40,14 @@ def by_the_machine(truth: Truth, plan: Plan, rng: np.random.Generator) -> tuple[
             for i, s in enumerate([*done, now]):
                 size = s.own.size if i < len(done) else seen
                 known = min(max(start + seen - LATE - first, 0), size)
-                leg = leg_of(s, i, rules, size, known, afterwards=plan.afterwards)
+                leg = leg_of(s, 0 if bandit else i, rules, size, known, afterwards=plan.afterwards)
                 counts = [latency_counts(s.latency[:size][which[:size]]) for which in (~s.own, s.own)]
                 champion, candidate = (
                     replace(side, latencies=c) for side, c in zip((leg.champion, leg.candidate), counts, strict=True)
                 )
                 legs.append(replace(leg, champion=champion, candidate=candidate))
                 first += s.own.size
-            told = step(told.state, legs, rules, NOW + timedelta(hours=clock))
+            told = step(told.state, legs, rules, NOW + clock * between)
         if told.state.over:
             return ENDS[told.action], clock
         done.append(now.until(seen))
@@ -51,6 +55,7 @@ def by_the_machine(truth: Truth, plan: Plan, rng: np.random.Generator) -> tuple[
 
 QUICK = replace(CANARY, min_requests=600, max_age=timedelta(days=999))
 HALF = replace(QUICK, steps=(0, 5_000))
+BANDIT = rules_of(strategy="bandit", min_requests=200, min_time="4m", max_age="999d")
 CASES = {
     # name: truth, plan, whether it takes long
     "loss": (Truth(loss=1.05), Plan(HALF), False),
@@ -62,6 +67,9 @@ CASES = {
                                guardrails={"estimated_loss": None, "loss_ruled_out": 0.05})), True,
     ),
     "not paired": (Truth(loss=1.05), Plan(replace(NOT_PAIRED, steps=(5_000,), max_age=timedelta(days=999))), True),
+    "a bandit": (Truth(loss=0.97), Plan(BANDIT), False),
+    "a bandit that is slow": (Truth(loss=0.95, latency=3.0), Plan(replace(BANDIT, min_requests=9_999)), True),
+    "a bandit, not paired": (Truth(failing=0.02), Plan(replace(BANDIT, paired=False), afterwards=False), True),
     "an A/B test": (
         Truth(loss=0.95), Plan(rules_of(strategy="ab_test", min_time="0s", max_age="999d", min_requests=100)), True
     ),
@@ -73,7 +81,8 @@ CASES = {
 )
 def test_the_simulation_does_what_the_machine_does(case):
     truth, plan, _ = CASES[case]
-    simulated = simulate(truth, plan, np.random.default_rng(7))
+    one = rollout_contests.simulate if plan.rules.strategy == "bandit" else simulate
+    simulated = one(truth, plan, np.random.default_rng(7))
     assert simulated.requests > 100
     assert by_the_machine(truth, plan, np.random.default_rng(7)) == (simulated.end, simulated.requests)
 
@@ -112,6 +121,42 @@ def test_a_shadow_that_must_rule_a_loss_out_releases_no_bad_candidate(monkeypatc
     assert cell("few", "loss +5 %", 60).share("released") > 0.1, "half of a thousand requests have labels"
     assert cell("ruled out", "loss +5 %", 60).share("released") == 0.0
     assert cell("ruled out", "equal", 20).share("released") == 1.0
+
+
+@pytest.mark.parametrize("plan", ["`bandit`", "`ab_test`"])
+def test_better_losses_do_not_release_a_candidate_that_is_slow(plan):
+    told = rollout_contests.cell(plan, "loss −5 %, p99 × 2", 15)
+    assert told.rolled_back == 1.0
+    assert {o.guardrail for o in told.outcomes} == {"p99_ratio"}
+
+
+def test_a_bandit_finds_a_slow_candidate_however_often_it_moves_its_shares():
+    told = rollout_contests.cell("`bandit`", "p99 × 2", 15)
+    assert told.rolled_back == 1.0
+    assert told.of("rolled back", "requests", 0.5) < 3_000
+
+
+def test_a_bandit_gives_a_better_model_nearly_all_and_releases_it():
+    told = rollout_contests.cell("`bandit`", "loss −5 %", 3)
+    assert told.share("released") == 1.0
+    assert all(o.harmed > 0.9 * o.requests for o in told.outcomes)
+    assert rollout_contests.in_line(told).startswith("| `bandit` | loss −5 % | 0.0% | 100.0% | 3")
+
+
+@pytest.mark.slow
+def test_a_bandit_gives_a_worse_model_little_also_where_it_can_not_be_sure():
+    told = rollout_contests.cell("`bandit`, not paired, other features", "loss +5 %", 5)
+    assert told.share("released") == 0.0
+    assert told.of("expired", "harmed", 0.5) < 0.2 * told.of("expired", "requests", 0.5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("plan", ["`bandit`", "`bandit`, not paired", "`ab_test`"])
+def test_a_test_rarely_turns_down_what_is_equal(plan, monkeypatch):
+    monkeypatch.setitem(rollout_contests.PLANS, plan, replace(rollout_contests.PLANS[plan], most=12_000))
+    told = rollout_contests.cell(plan, "equal", 60, seed=1)
+    for end in ("rolled back", "released"):
+        assert told.share(end) <= 0.05 + 3 * (0.05 * 0.95 / 60) ** 0.5
 
 
 @pytest.mark.slow

@@ -101,8 +101,9 @@ class Rollout(_Section):
     min_requests: int | None = Field(
         default=None,
         ge=1,
-        description="Requests that the candidate has answered, in shadow was scored beside of, before a step is left. "
-        "Absent: 1000; of shadow and blue_green, which have fewer steps, 3000.",
+        description="Requests that the candidate has answered, in shadow was scored beside of, before a step is left; "
+        "of ab_test and bandit, that either model has answered before it ends. Absent: 1000; of strategies with fewer "
+        "steps 3000, of bandit 2000.",
     )
     min_labels: int = Field(
         default=0, ge=0, description="Rows with a known label, of both models, before the candidate is released."

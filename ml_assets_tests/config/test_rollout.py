@@ -28,8 +28,8 @@ NOT_PAIRED = {"paired": False, "compared_up_to": 400_000}
         ({"strategy": "direct"}, Rules("direct", ())),
         ({"strategy": "blue_green"}, Rules("blue_green", (0, 10_000), min_requests=3_000)),
         ({"strategy": "shadow", "min_requests": 500}, Rules("shadow", (0,), min_requests=500)),
-        ({"strategy": "ab_test"}, Rules("ab_test", (5_000,))),
-        ({"strategy": "bandit", "steps": [20], "floor": 2}, Rules("bandit", (2_000,), floor=200)),
+        ({"strategy": "ab_test"}, Rules("ab_test", (5_000,), min_requests=3_000)),
+        ({"strategy": "bandit", "steps": [20], "floor": 2}, Rules("bandit", (2_000,), min_requests=2_000, floor=200)),
         ({"compared_up_to": 5_000}, Rules(compared_up_to=5_000)),
         ({"min_labels": 200_000}, Rules(min_labels=200_000, compared_up_to=200_000)),
         ({"steps": [0.5, 12.5]}, Rules(steps=(50, 1_250))),
@@ -43,7 +43,7 @@ NOT_PAIRED = {"paired": False, "compared_up_to": 400_000}
          Rules(**NOT_PAIRED, guardrails=Guardrails(loss=0.1, loss_ruled_out=0.14))),
         ({"paired": False, "guardrails": {"loss_ruled_out": None}}, Rules(**NOT_PAIRED)),
         ({"paired": False, "guardrails": {"loss": None}}, Rules(**NOT_PAIRED, guardrails=Guardrails(loss=None))),
-        ({"paired": False, "strategy": "ab_test"}, Rules("ab_test", (5_000,), **NOT_PAIRED)),
+        ({"paired": False, "strategy": "ab_test"}, Rules("ab_test", (5_000,), min_requests=3_000, **NOT_PAIRED)),
         *[
             ({"guardrails": {name: value}}, Rules(guardrails=Guardrails(**{name: value})))
             for name, value in [

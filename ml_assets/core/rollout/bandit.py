@@ -4,35 +4,48 @@ Thompson: On the likelihood that one unknown probability exceeds another. Biomet
 decided in `machine`, by a confidence sequence: the share itself is no evidence.
 """
 
-from math import sqrt
-
 import numpy as np
 
 from ml_assets.core.rollout.observed import Sums
 from ml_assets.core.routing import WHOLE
-from ml_assets.core.sequential import LEAST_ROWS
-from ml_assets.core.stable_hash import salt
+from ml_assets.core.sequential import LEAST_ROWS, Number
 
-DRAWS = 4_000
 GRID = 500
 """Weights are moved in steps of 5 %, so that the ledger tells of changes that matter."""
 
 
-def thompson_weight(difference: Sums, *, rollout: str, look: int, floor: int) -> int | None:
-    """The candidate's weight in basis points: how often a draw from the posterior has it as the better one.
+def probably_better(difference: Sums) -> Number:
+    """How probably the candidate's loss is the lower one, 0 to 1; NaN while there are too few losses to tell.
+
+    It is the share of draws in which Thompson's rule would choose the candidate, without drawing: the mean of the
+    differences has a normal posterior.
 
     Args:
-        difference: sums of candidate − champion of the losses; their mean has a normal posterior.
-        rollout, look: seed of the draws: the same look at the same rollout decides the same.
-        floor: least weight of either, so that the other one can still be found to be better.
-
-    Returns:
-        None while there are too few losses to tell.
+        difference: sums of candidate − champion of the losses; may be arrays.
     """
-    rows = float(difference.rows)
-    if rows < LEAST_ROWS:
+    from scipy.special import ndtr
+
+    rows = np.asarray(difference.rows, dtype=float)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        likely = ndtr(-difference.mean / np.sqrt(difference.variance / rows))
+    return np.where(rows >= LEAST_ROWS, likely, np.nan)
+
+
+def thompson_weight(difference: Sums, *, now: int, floor: int) -> int | None:
+    """The weight in basis points that the candidate should have; None where it may stay as it is.
+
+    It stays until it is off by a step of the grid: moved to and fro at each look, periods would be too short to tell
+    anything.
+
+    Args:
+        difference: see `probably_better`.
+        now: its weight.
+        floor: least weight of either, so that the other one can still be found to be better.
+    """
+    likely = float(probably_better(difference))
+    if np.isnan(likely):
         return None
-    rng = np.random.default_rng(salt("bandit", rollout, look))
-    draws = float(difference.mean) + sqrt(float(difference.variance) / rows) * rng.standard_normal(DRAWS)
-    weight = GRID * round(WHOLE * float((draws < 0).mean()) / GRID)
-    return min(max(weight, floor), WHOLE - floor)
+    wanted = min(max(WHOLE * likely, floor), WHOLE - floor)
+    if abs(wanted - now) < GRID:
+        return None
+    return min(max(GRID * round(wanted / GRID), floor), WHOLE - floor)

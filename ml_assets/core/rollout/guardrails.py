@@ -5,6 +5,7 @@ What a guardrail may be is in `rules`, how the tests work in `core.sequential`; 
 """
 
 from collections.abc import Sequence
+from itertools import groupby
 from math import ceil, exp, log
 
 import numpy as np
@@ -16,7 +17,7 @@ from ml_assets.core.rollout.rules import Guardrails
 from ml_assets.core.sequential import Blame, Number, blame
 
 LEAST_ANSWERED = 500
-"""Requests of the champion in a period below which its 99th percentile is too rough to compare with."""
+"""Requests of the champion in a step below which its 99th percentile is too rough to compare with."""
 P99 = 0.99
 
 
@@ -32,8 +33,8 @@ def judge(legs: Sequence[Leg], rules: Guardrails, *, paired: bool) -> list[Findi
     if rules.errors is not None:
         told.append(errors(legs, rules.errors, rules.own_alpha))
     if rules.p99_ratio is not None:
-        told.append(latency([slowness(leg, rules.p99_ratio) for leg in comparable(legs)], rules.p99_ratio,
-                            rules.own_alpha, p99_ratio(legs)))  # fmt: skip
+        told.append(latency(slowness(comparable(legs), rules.p99_ratio), rules.p99_ratio, rules.own_alpha,
+                            p99_ratio(legs)))  # fmt: skip
     if rules.prediction_shift is not None:
         told.append(shift(legs, rules.prediction_shift, rules.own_alpha, paired=paired))
     if rules.loss is not None:
@@ -60,20 +61,32 @@ def errors(legs: Sequence[Leg], limit: float, alpha: float) -> Finding:
     return Finding("errors", broken, limit, tried[1], excess, words, {"log_evidence": _number(evidence)})
 
 
-def slowness(leg: Leg, ratio: float) -> Blame:
-    """Slow requests of a period: beyond the champion's 99th percentile, of the candidate beyond `ratio` times that.
+def slowness(legs: Sequence[Leg], ratio: float) -> list[Blame]:
+    """Slow requests of each period: beyond the champion's 99th percentile, of the candidate beyond `ratio` times that.
 
     If the candidate's latencies are at most `ratio` times the champion's, a slow request is its own with its share
-    as probability at most, wherever the line is drawn. It is drawn from the champion's requests of the period, in
-    bins of 2 %, and so hardly moves.
+    as probability at most, wherever the line is drawn. It is drawn from the champion's requests of the whole step, in
+    bins of 2 %, and so hardly moves: the one step of a bandit has many periods, too short for lines of their own.
+
+    Args:
+        legs: periods in which both have answered, oldest first.
+        ratio: of the 99th percentiles, the limit.
     """
-    counts = leg.champion.latencies.cumsum()
-    if counts[-1] < LEAST_ANSWERED or not leg.candidate.latencies.any():
-        return Blame(0, 0, 0.5)
-    line = int(np.searchsorted(counts, P99 * counts[-1]))
-    own = int(leg.candidate.latencies[min(line + bins_of(ratio), BINS - 1) + 1 :].sum())
-    answered = int(leg.candidate.latencies.sum())
-    return _of(own, answered, int(counts[-1] - counts[line]), int(counts[-1]))
+    told: list[Blame] = []
+    for _, step in groupby(legs, key=lambda leg: leg.step):
+        periods = list(step)
+        champion = np.sum([leg.champion.latencies for leg in periods], axis=0).cumsum()
+        if champion[-1] >= LEAST_ANSWERED:
+            line = int(np.searchsorted(champion, P99 * champion[-1]))
+            told += [_slower(leg, line, ratio) for leg in periods]
+    return told
+
+
+def _slower(leg: Leg, line: int, ratio: float) -> Blame:
+    """Requests of a period that are slower than a bin."""
+    theirs, own = leg.champion.latencies, leg.candidate.latencies
+    beyond = int(own[min(line + bins_of(ratio), BINS - 1) + 1 :].sum())
+    return _of(beyond, int(own.sum()), int(theirs[line + 1 :].sum()), int(theirs.sum()))
 
 
 def bins_of(ratio: float) -> int:

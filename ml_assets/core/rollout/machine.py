@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 
 from ml_assets.core.durations import in_words
-from ml_assets.core.rollout.bandit import GRID, thompson_weight
+from ml_assets.core.rollout.bandit import probably_better, thompson_weight
 from ml_assets.core.rollout.differences import RuledOut, ruled_out
 from ml_assets.core.rollout.guardrails import judge
 from ml_assets.core.rollout.observed import Leg, Pairs, Sums, stratified
 from ml_assets.core.rollout.rules import SHADOW, TESTS, Rules
 from ml_assets.core.rollout.state import OVER, Action, Phase, State, Transition
 from ml_assets.core.routing import WHOLE
-from ml_assets.core.sequential import Number, mean_radius
+from ml_assets.core.sequential import LEAST_ROWS, Number, mean_radius
 
 
 def begin(rules: Rules, now: datetime, why: str) -> Transition:
@@ -27,9 +27,7 @@ def begin(rules: Rules, now: datetime, why: str) -> Transition:
     return Transition("advance", state, (why, f"begins with {in_percent(rules.steps[0])}"))
 
 
-def step(
-    state: State, legs: Sequence[Leg], rules: Rules, now: datetime, *, rollout: str = "", look: int = 0
-) -> Transition:
+def step(state: State, legs: Sequence[Leg], rules: Rules, now: datetime) -> Transition:
     """What follows from a look.
 
     Args:
@@ -37,7 +35,6 @@ def step(
         legs: what was seen since it began, period by period.
         rules: what it goes by.
         now: time of the look, aware.
-        rollout, look: id of the rollout, and number of the look: seed of a bandit.
     """
     if state.over:
         return Transition("stay", state, (f"it has ended: {state.phase}",))
@@ -55,7 +52,7 @@ def step(
     if state.paused is not None:
         return Transition("stay", state, (f"paused since {state.paused:%Y-%m-%d %H:%M} UTC", *told), evidence)
     if rules.strategy in TESTS:
-        return _tested(state, legs, rules, now, lacking, evidence, (rollout, look))
+        return _tested(state, legs, rules, now, lacking, evidence)
     if lacking:
         return Transition("stay", state, (*lacking, *told), evidence)
     after = state.step + 1
@@ -153,6 +150,9 @@ def _lacking(
     told = []
     if requests < rules.min_requests:
         told.append(f"{in_percent(state.weight)}: {requests:,} of {rules.min_requests:,} requests")
+    champion = int(sum(leg.champion.answered for leg in own))
+    if rules.strategy in TESTS and champion < rules.min_requests:
+        told.append(f"{in_percent(state.weight)}: {champion:,} of {rules.min_requests:,} requests of the champion")
     if (spent := (state.paused or now) - state.since) < rules.min_time:
         told.append(f"{in_percent(state.weight)}: {in_words(spent)} of {in_words(rules.min_time)}")
     labels = int(sum((leg.losses.rows if rules.paired else _of_either(leg) for leg in legs), 0))
@@ -182,7 +182,7 @@ def compared_losses(legs: Sequence[Leg], rules: Rules) -> tuple[Sums, Number]:
 
 def _tested(
     state: State, legs: Sequence[Leg], rules: Rules, now: datetime, lacking: tuple[str, ...],
-    evidence: dict[str, Any], seed: tuple[str, int],
+    evidence: dict[str, Any],
 ) -> Transition:  # fmt: skip
     """An A/B test ends when its confidence sequence no longer holds zero; a bandit moves its weights until then."""
     found, radius = compared_losses(legs, rules)
@@ -193,12 +193,19 @@ def _tested(
         return Transition("promote", _ended(state, "promoted"), (f"{told}: surely better",), evidence)
     if not lacking and low > 0:
         return Transition("roll_back", _ended(state, "rolled_back"), (f"{told}: surely worse",), evidence)
-    if rules.strategy == "bandit" and now - state.since >= rules.min_time:
-        weight = thompson_weight(found, rollout=seed[0], look=seed[1], floor=rules.floor)
-        if weight is not None and abs(weight - state.weight) >= GRID:
-            why = f"from {in_percent(state.weight)} to {in_percent(weight)}: as often the better one in draws"
+    if rules.strategy == "bandit" and now - state.since >= rules.min_time and _counts(legs, rules):
+        weight = thompson_weight(found, now=state.weight, floor=rules.floor)
+        if weight is not None:
+            likely = f"the better one with probability {float(probably_better(found)):.2f}"
+            why = f"from {in_percent(state.weight)} to {in_percent(weight)}: {likely}"
             return Transition("reweigh", replace(state, weight=weight, since=now), (why, told), evidence)
     return Transition("stay", state, (*lacking, told), evidence)
+
+
+def _counts(legs: Sequence[Leg], rules: Rules) -> bool:
+    """Whether losses of the period that is open will count: not paired, only where both have answered enough."""
+    fewest = min(int(legs[-1].champion.answered), int(legs[-1].candidate.answered)) if legs else 0
+    return rules.paired or fewest >= LEAST_ROWS
 
 
 def _finite(value: float) -> float | None:

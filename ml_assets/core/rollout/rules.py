@@ -24,8 +24,11 @@ STEPS: dict[Strategy, tuple[int, ...]] = {
     "bandit": (5_000,),
 }
 """Strategy -> the candidate's weights step by step, in basis points, where nothing else is said."""
-MIN_REQUESTS = {strategy: 3_000 if strategy in ("shadow", "blue_green") else 1_000 for strategy in STEPS}
-"""Strategy -> requests in a step, where nothing else is said: with one step or two, each has to tell more."""
+MIN_REQUESTS: dict[Strategy, int] = {
+    "direct": 1_000, "shadow": 3_000, "canary": 1_000, "blue_green": 3_000, "ab_test": 3_000, "bandit": 2_000,
+}  # fmt: skip
+"""Strategy -> requests in a step, where nothing else is said: with one step or two, each has to tell more. Of a bandit
+the arm that is probably worse takes long to answer as many."""
 TESTS: tuple[Strategy, ...] = ("ab_test", "bandit")
 """Strategies that release what is surely better, and nothing else."""
 
@@ -76,7 +79,8 @@ class Rules:
         steps: the candidate's weights in basis points; 0: it is scored beside and answers nothing.
         guardrails: what makes it go back.
         breaker: what makes a server go back at once.
-        min_requests: requests that the candidate has answered, or was scored beside of, before a step is left.
+        min_requests: requests that the candidate has answered, or was scored beside of, before a step is left; in a
+            test the champion, too, has answered as many before it ends.
         min_labels: rows whose loss is known of both models before the candidate is released.
         min_time: least time in a step.
         max_age: when it ends without a release, paused time aside.

@@ -1,5 +1,7 @@
 """Counts and sums say the same as the values they were made of."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -67,11 +69,23 @@ def test_a_slow_request_is_one_beyond_the_line():
     champion[:10] = 1_000.0
     candidate = np.array([100.0] * 90 + [120.0] * 5 + [1_000.0] * 5)
     leg = Leg(0, 1_000, Seen(latencies=latency_counts(champion)), Seen(latencies=latency_counts(candidate)))
-    told = slowness(leg, 1.5)
+    [told] = slowness([leg], 1.5)
     assert (int(told.hits), int(told.all_hits), float(told.share)) == (5, 15, 100 / 1_100)
-    assert int(slowness(leg, 1.1).hits) == 10
+    assert int(slowness([leg], 1.1)[0].hits) == 10
     few = Leg(0, 1_000, Seen(latencies=latency_counts(champion[:499])), leg.candidate)
-    assert slowness(few, 1.5).all_hits == 0
+    assert slowness([few], 1.5) == []
+
+
+def test_short_periods_of_a_step_share_a_line_and_keep_their_own_shares():
+    # A bandit's periods: none has enough requests of the champion for a line of its own.
+    champion = np.where(np.arange(400) < 4, 1_000.0, 100.0)
+    short = [Leg(0, share, Seen(latencies=latency_counts(champion)), Seen(latencies=latency_counts(own)))
+             for share, own in ((2_000, np.full(100, 1_000.0)), (6_000, np.full(600, 100.0)))]  # fmt: skip
+    first, second = slowness(short, 1.5)
+    assert (int(first.hits), int(first.all_hits), float(first.share)) == (100, 104, 0.2)
+    assert (int(second.hits), int(second.all_hits), float(second.share)) == (0, 4, 0.6)
+    other_step = [replace(leg, step=i) for i, leg in enumerate(short)]
+    assert slowness(other_step, 1.5) == [], "of another step, traffic may have been another"
 
 
 def test_what_can_be_compared_is_what_both_answered():
