@@ -18,7 +18,7 @@ from benchmarks import (
     looks,
     month,
     orchestration,
-    rollout_simulation,
+    rollouts,
     serving,
     soak,
 )
@@ -44,7 +44,7 @@ ALONE: dict[str, tuple[str, Callable[[Options], str]]] = {
     "soak": ("Serving for minutes with swaps", lambda o: soak.main(o.minutes)),
     "looks": ("A look at a rollout", lambda o: looks.main(min(o.rows, WHOLE))),
     "rollouts": (
-        "Simulated rollouts", lambda o: rollout_simulation.main(ROLLOUTS if o.rows >= WHOLE else ROLLOUTS // 20),
+        "Simulated rollouts", lambda o: rollouts.main(ROLLOUTS if o.rows >= WHOLE else ROLLOUTS // 20),
     ),
 }  # fmt: skip
 """Sections that make what they need by themselves: title, and what measures."""

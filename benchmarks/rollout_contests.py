@@ -8,21 +8,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from benchmarks.rollout_cells import EXPIRED, RELEASED, ROLLED_BACK, Cell, Outcome
 from benchmarks.rollout_drawn import Stretch, Truth
-from benchmarks.rollout_simulation import (
-    BETTER,
-    EXPIRED,
-    RELEASED,
-    ROLLED_BACK,
-    TRUTHS,
-    WORSE,
-    Cell,
-    Outcome,
-    Plan,
-    judged,
-    legs_over_time,
-    rules_of,
-)
+from benchmarks.rollout_simulation import BETTER, TRUTHS, WORSE, Plan, judged, legs_over_time, rules_of
 from benchmarks.rollout_simulation import simulate as simulate_steps
 from ml_assets.core.rollout.bandit import GRID, probably_better, thompson_weight
 from ml_assets.core.rollout.machine import compared_losses
@@ -147,16 +135,3 @@ def every_cell(runs: int) -> Iterator[Cell]:
     for plan in PLANS:
         for truth in SLOW_TO_TELL.get(plan, WORSE_OR_BETTER):
             yield cell(plan, truth, runs)
-
-
-HEAD = (
-    "| plan | the candidate is truly | rolled back | released | requests until it ended, median (95 %) | of them "
-    "answered by it, median (95 %) |\n|---|---|---|---|---|---|"
-)
-
-
-def in_line(told: Cell) -> str:
-    """A line of the table of the documentation, of all rollouts of a cell, however they ended."""
-    shares = f"{told.rolled_back:.1%} | {told.share(RELEASED):.1%}"
-    counts = [np.quantile([getattr(o, what) for o in told.outcomes], [0.5, 0.95]) for what in ("requests", "harmed")]
-    return f"| {told.plan} | {told.truth} | {shares} | {' | '.join(f'{q[0]:,.0f} ({q[1]:,.0f})' for q in counts)} |"

@@ -3,7 +3,7 @@
 What a rollout makes of it is in `rollout_simulation`; how a real log becomes the same sums, in `core.rollout.reading`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,8 @@ from benchmarks.gate_simulation import ALIKE, MEAN_MINUTES, SPREAD
 from ml_assets.core.rollout import guardrails
 from ml_assets.core.rollout.afterwards import in_sample
 from ml_assets.core.rollout.guardrails import LEAST_ANSWERED, P99, bins_of
-from ml_assets.core.rollout.observed import Counts, Leg, Pairs, Seen, Sums, latency_bins, latency_counts
+from ml_assets.core.rollout.observed import Counts, Estimates, Leg, Pairs, Seen, Sums, latency_bins, latency_counts
+from ml_assets.core.rollout.reading import MOST_ESTIMATED
 from ml_assets.core.rollout.rules import TESTS, Rules
 from ml_assets.core.routing import WHOLE
 from ml_assets.core.sequential import Blame
@@ -30,22 +31,29 @@ NARROW, WIDE = 1.9, 3.2
 
 @dataclass(frozen=True)
 class Truth:
-    """What a candidate truly is: factor of its loss and latency, and how often it fails."""
+    """What a candidate truly is: factor of its loss and latency, and how often it fails.
+
+    Args:
+        loss, latency, failing: these.
+        expects: draws what estimators expect of so many requests, see `Stretch`; None: there are none.
+    """
 
     loss: float = 1.0
     latency: float = 1.0
     failing: float = FAILING
+    expects: Callable[[np.random.Generator, int], tuple[Floats, Floats]] | None = None
 
 
 @dataclass(frozen=True)
 class Stretch:
-    """The requests of one step, in order: `[requests]` each."""
+    """The requests of one step, in order: `[requests]` each; what is expected of them, `[blocks, requests]`."""
 
     own: Bools
     failed: tuple[Bools, Bools]
     latency: Floats
     score: tuple[Floats, Floats]
     loss: tuple[Floats, Floats]
+    expected: tuple[Floats, Floats] | None = None
 
     @classmethod
     def draw(cls, rng: np.random.Generator, requests: int, weight: int, truth: Truth) -> "Stretch":
@@ -64,18 +72,20 @@ class Stretch:
                 mean * np.exp(SPREAD * (shared + rest * one)),
                 mean * truth.loss * np.exp(SPREAD * (shared + rest * other)),
             ),
+            None if truth.expects is None else truth.expects(rng, requests),
         )
 
     def __add__(self, other: "Stretch") -> "Stretch":
         def joined(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> npt.NDArray[Any]:
-            return np.concatenate([a, b])
+            return np.concatenate([a, b], axis=-1)
 
         def both(name: str) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
             one, more = getattr(self, name), getattr(other, name)
             return joined(one[0], more[0]), joined(one[1], more[1])
 
         own, latency = joined(self.own, other.own), joined(self.latency, other.latency)
-        return Stretch(own, both("failed"), latency, both("score"), both("loss"))
+        expected = None if self.expected is None else both("expected")
+        return Stretch(own, both("failed"), latency, both("score"), both("loss"), expected)
 
     def until(self, requests: int) -> "Stretch":
         """The first requests."""
@@ -83,6 +93,7 @@ class Stretch:
         return Stretch(
             self.own[cut], (self.failed[0][cut], self.failed[1][cut]), self.latency[cut],
             (self.score[0][cut], self.score[1][cut]), (self.loss[0][cut], self.loss[1][cut]),
+            None if self.expected is None else (self.expected[0][:, cut], self.expected[1][:, cut]),
         )  # fmt: skip
 
 
@@ -128,7 +139,32 @@ def leg_of(stretch: Stretch, number: int, rules: Rules, seen: Looks, known: Look
         of(own, 1, every if beside else own),
         pairs(stretch.score, seen),
         pairs(stretch.loss, known),
+        Estimates() if stretch.expected is None else estimates_of(*stretch.expected, seen),
     )
+
+
+def estimates_of(champion: Floats, candidate: Floats, at: Looks) -> Estimates:
+    """What is expected of the first requests, for each look: of so many of them as `reading` takes, evenly spread.
+
+    Args:
+        champion, candidate: the losses, `[blocks, requests]`; both have scored every request.
+        at: how many requests.
+    """
+
+    def summed(values: Floats) -> Floats:
+        told = np.empty((*values.shape[:-1], seen.size))
+        for each in np.unique(every):
+            now = every == each
+            upto_row = np.cumsum(values[..., ::each], axis=-1)
+            told[..., now] = upto_row[..., rows[now] - 1]
+        return told
+
+    seen = np.atleast_1d(at)
+    every = np.maximum(1, seen // MOST_ESTIMATED)
+    rows = -(-seen // every)
+    means = [values.mean(axis=0) for values in (champion, candidate)]
+    both = [Sums(rows, summed(mean), summed(mean * mean)) for mean in means]
+    return Estimates(Pairs(*both, summed(means[0] * means[1])), summed(champion), summed(candidate))
 
 
 def upto(values: npt.NDArray[np.generic], at: Looks) -> Floats | float:

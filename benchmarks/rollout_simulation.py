@@ -1,12 +1,11 @@
 """How often a rollout goes back, and whom it harmed until then, where the truth is known.
 
-`python -m benchmarks.rollout_simulation`: every cell is 2,000 rollouts, judged by the real guardrails after every
-request, and moved from step to step as the real machine does. Losses are those of `gate_simulation`, which fit real
-models; labels come 500 requests late; one request in 1,000 of the champion fails; latencies are log-normal (1 ms,
-p99 at 3.2 times the median).
+A/B tests and bandits are in `rollout_contests`, rollouts without labels in `rollout_estimates`, all their tables in
+`rollouts`. Every cell is 2,000 rollouts, judged by the real guardrails after every request, and moved from step to
+step as the real machine does. Losses are those of `gate_simulation`, which fit real models; labels come 500 requests
+late; one request in 1,000 of the champion fails; latencies are log-normal (1 ms, p99 at 3.2 times the median).
 """
 
-import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.rollout_cells import EXPIRED, RELEASED, ROLLED_BACK, Cell, Outcome
 from benchmarks.rollout_drawn import LATE, Stretch, Truth, leg_of, slow_by_period
 from ml_assets.config.rollout import Rollout
 from ml_assets.core.rollout import differences, guardrails
@@ -43,15 +43,17 @@ class Plan:
         rules: it goes by.
         afterwards: whether both models have the same features, so that what either answered the other one can score.
         most: requests in a step after which it is too old, and the champion stays.
+        late: after how many requests a label is known.
     """
 
     rules: Rules
     afterwards: bool = True
     most: int = 400_000
+    late: int = LATE
 
 
 NO_ESTIMATE = {"estimated_loss": None}
-"""The estimated loss is left out: its estimator would have to be simulated, too."""
+"""The estimated loss is left out: `rollout_estimates` simulates estimators, too."""
 
 
 def rules_of(**written: Any) -> Rules:
@@ -72,24 +74,6 @@ PLANS = {
     "`blue_green`": Plan(rules_of(strategy="blue_green")),
 }
 """With limits of 0, an equal candidate is exactly at each of them: where false alarms are most likely."""
-ROLLED_BACK, RELEASED, EXPIRED = "rolled back", "released", "expired"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How one rollout ended.
-
-    Args:
-        end: `rolled back`, `released` or `expired`.
-        guardrail: that was broken first, or `test` where the A/B test found the loss to be higher; None otherwise.
-        requests: until then, in all.
-        harmed: of them, those that the candidate answered.
-    """
-
-    end: str
-    guardrail: str | None
-    requests: int
-    harmed: int
 
 
 def simulate(truth: Truth, plan: Plan, rng: np.random.Generator) -> Outcome:
@@ -171,7 +155,7 @@ def legs_over_time(
     for i, stretch in enumerate([*before, now][len(settled) :], start=len(settled)):
         size = stretch.own.size
         seen = np.arange(looked + 1, size + 1) if i == len(before) else size
-        arrived = start + np.arange(looked + 1, now.own.size + 1) - LATE - first
+        arrived = start + np.arange(looked + 1, now.own.size + 1) - plan.late - first
         known = size if arrived[0] >= size else np.clip(arrived, 0, size)
         step = 0 if plan.rules.strategy in TESTS else i
         legs.append(leg_of(stretch, step, plan.rules, seen, known, afterwards=plan.afterwards))
@@ -185,35 +169,14 @@ def judged(legs: Sequence[Leg], before: Sequence[Stretch], now: Stretch, rules: 
     ratio = told.p99_ratio or 1.0
     slow = [Blame(*(x if np.ndim(x) == 0 else np.asarray(x)[looked:] for x in (b.hits, b.all_hits, b.share)))
             for b in slow_by_period(before, now, rules, ratio)]  # fmt: skip
+    estimated = [] if told.estimated_loss is None else [guardrails.estimated_loss(legs, told.estimated_loss, own)]
     return [
         guardrails.errors(legs, told.errors or 0.0, own),
         guardrails.latency(slow, ratio, own, None),
         differences.shift(legs, told.prediction_shift or 0.0, own, paired=rules.paired),
-        differences.loss("loss", legs, told.loss or 0.0, own, paired=rules.paired),
+        differences.loss(legs, told.loss or 0.0, own, paired=rules.paired),
+        *estimated,
     ]
-
-
-@dataclass(frozen=True)
-class Cell:
-    """Many rollouts of one truth under one plan."""
-
-    plan: str
-    truth: str
-    outcomes: tuple[Outcome, ...]
-
-    def share(self, end: str) -> float:
-        """Share that ended so, 0 to 1."""
-        return sum(o.end == end for o in self.outcomes) / len(self.outcomes)
-
-    @property
-    def rolled_back(self) -> float:
-        """Share that was rolled back, 0 to 1."""
-        return self.share(ROLLED_BACK)
-
-    def of(self, end: str, what: str, quantile: float) -> float:
-        """A quantile of `requests` or `harmed` of those that ended so; NaN where none did."""
-        told = [getattr(o, what) for o in self.outcomes if o.end == end]
-        return float(np.quantile(told, quantile)) if told else float("nan")
 
 
 def cell(plan: str, truth: str, runs: int, seed: int = 0) -> Cell:
@@ -242,20 +205,3 @@ def in_line(told: Cell) -> str:
     harmed = "" if few else f"{told.of(ROLLED_BACK, 'harmed', 0.5):,.0f} ({told.of(ROLLED_BACK, 'harmed', 0.95):,.0f})"
     shares = f"{told.rolled_back:.1%} | {told.share(RELEASED):.1%}"
     return f"| {told.plan} | {told.truth} | {shares} | {requests} | {harmed} |"
-
-
-def main(runs: int) -> str:
-    """The table of the documentation.
-
-    Args:
-        runs: rollouts of each cell.
-    """
-    return "\n".join([HEAD, *(in_line(told) for told in every_cell(runs))])
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=2_000, help="Rollouts of each cell.")
-    print(HEAD, flush=True)
-    for made in every_cell(parser.parse_args().runs):
-        print(in_line(made), flush=True)

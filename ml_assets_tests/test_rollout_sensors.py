@@ -207,7 +207,7 @@ def test_estimated_losses_come_from_each_bundles_own_estimator(rolled, tmp_path,
     logs = PredictionLogs(root=str(tmp_path / "log"))
     pipeline = rolled.release_desk.pipeline
     [leg] = seen_of(pipeline, told, rolled.judged.store, rolled.judged.models, logs)
-    assert float(leg.estimated.difference().mean) == 1.0
-    assert leg.estimated.rows == 40
+    assert float(leg.estimated.pairs.difference().mean) == 1.0
+    assert leg.estimated.pairs.rows == 40
     [without] = seen_of(pipeline, open_one, rolled.judged.store, rolled.judged.models, logs)
-    assert without.estimated.rows == 0
+    assert without.estimated.pairs.rows == 0

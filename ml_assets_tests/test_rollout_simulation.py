@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from benchmarks import rollout_contests
+from benchmarks import rollout_cells, rollout_contests, rollout_estimates
 from benchmarks.rollout_contests import PER_SECOND
 from benchmarks.rollout_drawn import LATE, Stretch, Truth, leg_of
 from benchmarks.rollout_simulation import CANARY, NOT_PAIRED, PLANS, Plan, cell, in_line, rules_of, simulate
@@ -140,7 +140,34 @@ def test_a_bandit_gives_a_better_model_nearly_all_and_releases_it():
     told = rollout_contests.cell("`bandit`", "loss −5 %", 3)
     assert told.share("released") == 1.0
     assert all(o.harmed > 0.9 * o.requests for o in told.outcomes)
-    assert rollout_contests.in_line(told).startswith("| `bandit` | loss −5 % | 0.0% | 100.0% | 3")
+    assert rollout_cells.in_line(told).startswith("| `bandit` | loss −5 % | 0.0% | 100.0% | 3")
+
+
+@pytest.fixture
+def few_estimators(monkeypatch):
+    monkeypatch.setattr(rollout_estimates, "ESTIMATORS", 8)
+    rollout_estimates.estimators.cache_clear()
+    yield
+    rollout_estimates.estimators.cache_clear()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("few_estimators")
+def test_without_labels_a_loss_that_features_tell_is_found_by_estimates_and_no_other():
+    told = rollout_estimates.cell("+100 %", 12)
+    assert told.rolled_back == 1.0
+    assert {o.guardrail for o in told.outcomes} == {"estimated_loss"}
+    assert told.of("rolled back", "harmed", 0.95) == 0
+    blind = rollout_estimates.cell("+100 %, and no feature tells", 3)
+    assert blind.share("released") == 1.0, "that is what labels are for"
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("few_estimators")
+@pytest.mark.parametrize("truth", ["equal, estimators of 500 rows", "at the limit: +10 %"])
+def test_estimators_rarely_turn_down_what_is_within_the_limit(truth):
+    told = rollout_estimates.cell(truth, 30, seed=1)
+    assert told.rolled_back <= 0.05 + 3 * (0.05 * 0.95 / 30) ** 0.5
 
 
 @pytest.mark.slow

@@ -106,7 +106,7 @@ def with_labels(pipeline: Pipeline, store: Store, read: Read) -> "pl.DataFrame":
 
 
 def expected_losses(pipeline: Pipeline, models: Models, bundle: str, rows: "pl.DataFrame") -> "Floats | None":
-    """The loss that a bundle's own estimator expects of rows that it scored; None where it has none."""
+    """The losses that a bundle's own estimator expects of rows that it scored, `[blocks, rows]`; None without one."""
     from ml_assets.core.rollout.reading import matrix
     from ml_assets.core.served import feature_frame
 
@@ -115,6 +115,4 @@ def expected_losses(pipeline: Pipeline, models: Models, bundle: str, rows: "pl.D
         return None
     scores = matrix(rows["prediction"])
     frame = feature_frame(rows, model.specs)
-    expected = model.estimator.expected(frame, scores, model.specs, threads=pipeline.config.model.threads)
-    losses: Floats = expected.by_block.mean(axis=0)
-    return losses
+    return model.estimator.expected(frame, scores, model.specs, threads=pipeline.config.model.threads).by_block

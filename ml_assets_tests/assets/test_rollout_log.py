@@ -81,7 +81,7 @@ def test_the_bundles_own_estimator_is_asked_only_where_a_guardrail_looks(place):
     asking = replace(told, rules={**told.rules, "guardrails": {**told.rules["guardrails"], "estimated_loss": 0.1}})
     with pytest.raises(Exception, match=OTHER[:12]):
         seen(place, asking)  # the other bundle is none that is kept: only who is asked needs one
-    assert seen(place, told).estimated.rows == 0
+    assert seen(place, told).estimated.pairs.rows == 0
 
 
 def apart(place, other) -> list:

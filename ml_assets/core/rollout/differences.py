@@ -17,7 +17,7 @@ from ml_assets.core.rollout.observed import Leg, Pairs, Sums, stratified
 from ml_assets.core.routing import WHOLE
 from ml_assets.core.sequential import LEAST_ROWS, Number, mean_radius, rows_until
 
-What = Literal["predictions", "losses", "estimated"]
+What = Literal["predictions", "losses"]
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def compared(
 
     Args:
         legs: the periods, oldest first.
-        what: is compared; what is estimated, only by pairs.
+        what: is compared.
         alpha: of all ways together.
         paired: whether both models score every request.
         one_sided: whether only a higher mean of the candidate is looked for, or only a lower one.
@@ -62,7 +62,7 @@ def _ways(legs: Sequence[Leg], what: What, *, paired: bool, factor: float = 1.0)
     """Sums of candidate − factor · champion, and of the champion's own values, in each way."""
     pairs = sum((getattr(leg, what) for leg in legs), Pairs())
     by_pairs = (pairs.difference(factor), pairs.champion)
-    if paired or what == "estimated":
+    if paired:
         return [by_pairs]
     own = sum((getattr(leg.champion, what) for leg in legs), Sums())
     return [by_pairs, (stratified(legs, what, factor), own)]
@@ -85,18 +85,16 @@ def shift(legs: Sequence[Leg], limit: float, alpha: float, *, paired: bool) -> F
     return Finding("prediction_shift", broken, limit, rows, estimate, words)
 
 
-def loss(name: str, legs: Sequence[Leg], limit: float, alpha: float, *, paired: bool) -> Finding:
+def loss(legs: Sequence[Leg], limit: float, alpha: float, *, paired: bool) -> Finding:
     """Whether the candidate's loss is surely higher than the champion's by more than a share of it."""
-    what: What = "estimated" if name == "estimated_loss" else "losses"
-    ways = compared(legs, what, alpha, paired=paired, one_sided=True, factor=1 + limit)
+    ways = compared(legs, "losses", alpha, paired=paired, one_sided=True, factor=1 + limit)
     broken = _any([w.found.mean - w.radius > 0 for w in ways])
-    estimate, rows = excess(legs, what, ways, paired=paired), _of_closest(ways, [w.found.rows for w in ways])
+    estimate, rows = excess(legs, "losses", ways, paired=paired), _of_closest(ways, [w.found.rows for w in ways])
     words = ""
     if np.ndim(broken) == 0:
-        named = "estimated loss" if what == "estimated" else "loss"
         few = f"; below {LEAST_ROWS} nothing is concluded" if rows < LEAST_ROWS else ""
-        words = f"{named}: {float(estimate):+.2%} against the champion on {int(rows):,} rows; limit {limit:+.2%}{few}"
-    return Finding(name, broken, limit, rows, estimate, words)
+        words = f"loss: {float(estimate):+.2%} against the champion on {int(rows):,} rows; limit {limit:+.2%}{few}"
+    return Finding("loss", broken, limit, rows, estimate, words)
 
 
 @dataclass(frozen=True)

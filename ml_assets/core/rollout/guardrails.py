@@ -1,7 +1,8 @@
 """Whether a candidate does what it must not: each guardrail a test that stays valid however often one looks.
 
 What a guardrail may be is in `rules`, how the tests work in `core.sequential`; predictions and losses are compared in
-`differences`. A candidate within all limits is rolled back with probability `alpha` at most, over its whole rollout.
+`differences`, losses that are estimated in `estimated`. A candidate within all limits is rolled back with probability
+`alpha` at most, over its whole rollout.
 """
 
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from math import ceil, exp, log
 import numpy as np
 
 from ml_assets.core.rollout.differences import loss, shift
+from ml_assets.core.rollout.estimated import estimated_loss
 from ml_assets.core.rollout.finding import Finding
 from ml_assets.core.rollout.observed import BINS, GROWTH, Leg, Seen, latency_quantile
 from ml_assets.core.rollout.rules import Guardrails
@@ -38,9 +40,9 @@ def judge(legs: Sequence[Leg], rules: Guardrails, *, paired: bool) -> list[Findi
     if rules.prediction_shift is not None:
         told.append(shift(legs, rules.prediction_shift, rules.own_alpha, paired=paired))
     if rules.loss is not None:
-        told.append(loss("loss", legs, rules.loss, rules.own_alpha, paired=paired))
+        told.append(loss(legs, rules.loss, rules.own_alpha, paired=paired))
     if rules.estimated_loss is not None:
-        told.append(loss("estimated_loss", legs, rules.estimated_loss, rules.own_alpha, paired=True))
+        told.append(estimated_loss(legs, rules.estimated_loss, rules.own_alpha))
     return told
 
 

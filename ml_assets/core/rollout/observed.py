@@ -101,6 +101,29 @@ class Pairs:
 
 
 @dataclass(frozen=True)
+class Estimates:
+    """Losses that are expected of rows that both models have scored, each by its own estimator.
+
+    Args:
+        pairs: the losses.
+        champion, candidate: their totals by an estimator that is fitted without each block, `[blocks]` or
+            `[blocks, looks]`, see `core.estimator`: how much they differ is how little the estimator can be trusted.
+    """
+
+    pairs: Pairs = Pairs()
+    champion: Number = 0.0
+    candidate: Number = 0.0
+
+    @classmethod
+    def of(cls, champion: npt.NDArray[Any], candidate: npt.NDArray[Any]) -> "Estimates":
+        """Of the losses of the same rows, `[blocks, rows]` each."""
+        return cls(Pairs.of(champion.mean(axis=0), candidate.mean(axis=0)), champion.sum(axis=1), candidate.sum(axis=1))
+
+    def __add__(self, other: "Estimates") -> "Estimates":
+        return Estimates(self.pairs + other.pairs, self.champion + other.champion, self.candidate + other.candidate)
+
+
+@dataclass(frozen=True)
 class Seen:
     """What was seen of one model in a period.
 
@@ -139,7 +162,7 @@ class Leg:
         weight: the candidate's, in basis points.
         champion, candidate: what was seen of either.
         predictions, losses, estimated: of rows that both have scored: predictions, realised losses, losses that are
-            estimated without labels.
+            expected without labels.
     """
 
     step: int
@@ -148,7 +171,7 @@ class Leg:
     candidate: Seen = field(default_factory=Seen)
     predictions: Pairs = Pairs()
     losses: Pairs = Pairs()
-    estimated: Pairs = Pairs()
+    estimated: Estimates = Estimates()
 
 
 def stratified(legs: Sequence[Leg], of: str, factor: float = 1.0) -> Sums:

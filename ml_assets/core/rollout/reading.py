@@ -14,14 +14,15 @@ import polars as pl
 from ml_assets.core.features import LABEL
 from ml_assets.core.measures import Floats
 from ml_assets.core.prediction_log import ANSWERED, FAILED, SHADOW
-from ml_assets.core.rollout.observed import Leg, Pairs, Seen, Sums, latency_counts
+from ml_assets.core.rollout.observed import Estimates, Leg, Pairs, Seen, Sums, latency_counts
 from ml_assets.core.rollout.recorded import Rollout
 from ml_assets.core.routing import CANDIDATE, CHAMPION
 
 Loss = Callable[[Floats, Floats], Floats]
 """Labels `[rows]` and predictions `[rows]` or `[rows, classes]` -> the deciding loss of each row."""
 Expect = Callable[[str, pl.DataFrame], Floats | None]
-"""A bundle's SHA-256 and rows of the log that it scored -> the loss that is expected of each; None: it can't tell."""
+"""A bundle's SHA-256 and rows of the log that it scored -> the losses that are expected, `[blocks, rows]`, see
+`core.estimator`; None: it can't tell."""
 MOST_ESTIMATED = 2_000
 """Rows of a period whose loss is estimated, evenly spread: what is left out adds next to nothing."""
 AFTERWARDS = "afterwards"
@@ -172,16 +173,16 @@ def _scalar(predictions: Floats) -> Floats:
     return predictions if predictions.ndim == 1 else predictions.max(axis=1)
 
 
-def _estimated(rollout: Rollout, rows: pl.DataFrame, expect: Expect) -> Pairs:
+def _estimated(rollout: Rollout, rows: pl.DataFrame, expect: Expect) -> Estimates:
     """The losses that are expected of the rows that both have scored, or of an evenly spread part of them."""
     each = [rows.filter(pl.col("bundle") == b).unique(_ROW, keep="first", maintain_order=True)
             for b in (rollout.champion, rollout.candidate)]  # fmt: skip
     both = each[0].select(_ROW).join(each[1].select(_ROW), on=_ROW, how="inner", maintain_order="left")
     if both.is_empty():
-        return Pairs()
+        return Estimates()
     part = both.gather_every(max(1, both.height // MOST_ESTIMATED))
     told: list[Floats] = []
     for bundle, own in zip((rollout.champion, rollout.candidate), each, strict=True):
         found = expect(bundle, part.join(own, on=_ROW, how="inner", maintain_order="left"))
         told += [] if found is None else [found]
-    return Pairs.of(*told) if len(told) == 2 else Pairs()
+    return Estimates.of(*told) if len(told) == 2 else Estimates()

@@ -13,7 +13,7 @@ from ml_assets.core.errors import ConfigError, EvidenceError
 from ml_assets.core.rollout.bandit import thompson_weight
 from ml_assets.core.rollout.differences import ruled_out
 from ml_assets.core.rollout.machine import abort, begin, pause, released, resume, step, supersede, turn_down
-from ml_assets.core.rollout.observed import Leg, Pairs, Seen, Sums, latency_counts
+from ml_assets.core.rollout.observed import Estimates, Leg, Pairs, Seen, Sums, latency_counts
 from ml_assets.core.rollout.rules import STEPS, Guardrails, Rules
 from ml_assets.core.rollout.state import OVER, State
 from ml_assets.core.sequential import LEAST_ROWS
@@ -46,15 +46,15 @@ def leg(
         seen(rows if paired else answered, answered, rng, failed=failed[1], slow=slow),
         Pairs.of(score, score + shift + 0.1 * rng.standard_normal(rows)),
         Pairs.of(loss, own * (1 + worse)),
-        Pairs.of(loss, own * (1 + estimated)),
+        Estimates.of(np.stack([loss, loss]), np.stack([own, own]) * (1 + estimated)),
     )
     if paired:
         return told
     mine = rng.random(labels) < weight / 10_000
     split = (Sums.of(loss[~mine]), Sums.of(own[mine] * (1 + worse)))
     return replace(
-        told, predictions=Pairs(), losses=Pairs(), estimated=Pairs(), champion=replace(told.champion, losses=split[0]),
-        candidate=replace(told.candidate, losses=split[1]),
+        told, predictions=Pairs(), losses=Pairs(), estimated=Estimates(),
+        champion=replace(told.champion, losses=split[0]), candidate=replace(told.candidate, losses=split[1]),
     )  # fmt: skip
 
 

@@ -108,9 +108,11 @@ def test_losses_are_estimated_of_the_rows_that_both_scored():
     entries.append(row("alone", 1, A, "answered", 1.0))
 
     def expect(bundle: str, rows: pl.DataFrame) -> Any:
-        return np.full(rows.height, 2.0 if bundle == A else 3.0)
+        return np.array([[-0.5], [0.5]]) + np.full(rows.height, 2.0 if bundle == A else 3.0)
 
     [leg, *_] = legs(entries, expect=expect)
-    assert (leg.estimated.rows, leg.estimated.champion.total, leg.estimated.candidate.total) == (5, 10.0, 15.0)
-    assert legs(entries, expect=lambda *_: None)[0].estimated.rows == 0
-    assert legs([], expect=expect)[0].estimated.rows == 0
+    told = leg.estimated
+    assert (told.pairs.rows, told.pairs.champion.total, told.pairs.candidate.total) == (5, 10.0, 15.0)
+    assert (told.champion.tolist(), told.candidate.tolist()) == ([7.5, 12.5], [12.5, 17.5])
+    assert legs(entries, expect=lambda *_: None)[0].estimated.pairs.rows == 0
+    assert legs([], expect=expect)[0].estimated.pairs.rows == 0
