@@ -5,6 +5,7 @@ most, one request a second arrives. Not all that is bad is worse: some candidate
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -33,9 +34,11 @@ PLANS = {
     "`bandit`": Plan(rules_of(strategy="bandit"), most=50_000),
     "`bandit`, not paired": Plan(rules_of(strategy="bandit", paired=False), most=20_000),
     "`bandit`, not paired, other features": Plan(
-        rules_of(strategy="bandit", paired=False), afterwards=False, most=50_000
+        rules_of(strategy="bandit", paired=False), afterwards=False, most=20_000
     ),
 }
+EQUAL_UNTIL = 20_000
+"""Requests after which a rollout of equal models is ended at the latest, since nothing else would end it."""
 SLOW_TO_TELL = {"`bandit`, not paired, other features": ("equal", "loss +5 %", "loss −5 %")}
 """Plans of which only losses are simulated, since all else is as in the plan before."""
 
@@ -127,6 +130,8 @@ def cell(plan: str, truth: str, runs: int, seed: int = 0) -> Cell:
     """Simulate a cell."""
     rng = np.random.default_rng([seed, list(PLANS).index(plan), list(WORSE_OR_BETTER).index(truth), 1])
     told, one = PLANS[plan], simulate if PLANS[plan].rules.strategy == "bandit" else simulate_steps
+    if truth == "equal":
+        told = replace(told, most=min(told.most, EQUAL_UNTIL))
     return Cell(plan, truth, tuple(one(WORSE_OR_BETTER[truth], told, rng) for _ in range(runs)))
 
 

@@ -15,7 +15,7 @@ import dagster as dg
 
 from ml_assets.config.pipeline import PipelineConfig
 from ml_assets.config.table import TableConfig
-from ml_assets.core.cadences import SHORTEST, partitions_before
+from ml_assets.core.cadences import LONGEST, SHORTEST, partitions_before
 from ml_assets.core.durations import duration
 from ml_assets.core.errors import ConfigError
 from ml_assets.core.windows import Window
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from ml_assets.core.contract import Contract
     from ml_assets.core.policy import Policy
     from ml_assets.core.retraining.decision import RetrainingRules
+    from ml_assets.core.rollout.rules import Rules
     from ml_assets.core.target_encoding import Declared
 
 
@@ -304,6 +305,31 @@ class Pipeline:
             )  # fmt: skip
         return key
 
+    @property
+    def label_wait(self) -> timedelta:
+        """How long after a request its label may come: found by `serving.key`, once the request's partition is over."""
+        key = self.config.serving.key if self.config.serving else ()
+        partition = LONGEST[self.table.config.partitions.cadence] if key else timedelta(0)
+        return partition + self.config.label.delay_length
+
+    @property
+    def rollout_rules(self) -> "Rules | None":
+        """What a rollout would go by; None where candidates are released at once.
+
+        Raises:
+            ConfigError: it would be over before labels come that it can't do without.
+        """
+        from ml_assets.core.rollout.waiting import require_time_for_labels
+
+        if self.config.rolls_out is None:
+            return None
+        rules = self.config.rolls_out.rules(self.label_wait)
+        why = f"label.delay: {self.config.label.delay}"
+        if self.config.serving and self.config.serving.key:
+            why = f"by serving.key they come with a partition, which is {self.table.config.partitions.cadence}; {why}"
+        require_time_for_labels(rules, self.label_wait, why, str(self.folder / "defs.yaml"))
+        return rules
+
     def _require_labels_in_time(self) -> None:
         """Raise a ConfigError where labels are delayed for so long that a part of the training set could have none."""
         label, evaluation = self.config.label, self.config.evaluation
@@ -328,6 +354,7 @@ class Pipeline:
     def check(self) -> None:
         """Raise a ConfigError for what is wrong and can be seen without importing the user's files."""
         self._require_labels_in_time()
+        self.rollout_rules  # noqa: B018 - raises
         if self.config.retraining is not None:
             self.retraining_rules  # noqa: B018 - raises
         self.features_reference.check("attributes.features")

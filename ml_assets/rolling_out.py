@@ -33,8 +33,7 @@ class RolloutDesk:
 
     def rules(self) -> "Rules | None":
         """What a rollout would go by; None where candidates are released at once."""
-        told = self.desk.pipeline.config.rolls_out
-        return None if told is None else told.rules()
+        return self.desk.pipeline.rollout_rules
 
     def now(self) -> Rollout | None:
         """The rollout that is open; None where there is none."""

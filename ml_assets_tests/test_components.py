@@ -1,12 +1,14 @@
 """What a `defs.yaml` becomes, and what is said about a wrong one, before anything runs."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import dagster as dg
 import pytest
 
+from ml_assets import problem
 from ml_assets.components import Pipeline
 from ml_assets.config.pipeline import PipelineConfig
+from ml_assets.config.table import TableConfig
 from ml_assets.core.share_split import ShareSplit
 from ml_assets.core.time_split import time_split
 from ml_assets.core.windows import Window
@@ -77,6 +79,29 @@ def test_a_section_serving_adds_what_was_served(project):
         "served_as_batch", "served_features_as_batch",
     }  # fmt: skip
     assert definitions.resolve_sensor_def("prices_served_requests")
+
+
+@pytest.mark.parametrize(
+    ("rollout", "key", "days"),
+    [
+        ({}, ["happened_at"], 7),
+        ({"paired": False}, [], 7 + 3),
+        ({"paired": False}, ["happened_at"], 7 + 3 + 31),
+        ({"paired": False, "guardrails": {"loss_ruled_out": None}}, ["happened_at"], 7),
+        ({"strategy": "ab_test"}, ["happened_at"], 7 + 3 + 31),
+        ({"min_labels": 1}, ["happened_at"], 7 + 3 + 31),
+        ({"strategy": "ab_test", "max_age": "40d"}, ["happened_at"], 40),
+    ],
+)
+def test_a_rollout_that_needs_labels_is_given_the_time_they_may_take(project, rollout, key, days):
+    label = LATE | {"delay": "3d"}
+    document = changed(PIPELINE, rollout=rollout, label=label, serving={"key": key})
+    definitions = project.load(TABLE, document)
+    assert definitions.resolve_sensor_def("prices_rollout")
+    config = PipelineConfig.model_validate(document["attributes"])
+    table = problem.Table("rows", TableConfig.model_validate(TABLE["attributes"]), project.folder)
+    told = problem.Pipeline("prices", config, project.folder, table)
+    assert told.rollout_rules.max_age == timedelta(days=days)
 
 
 def test_the_data_side_follows_and_the_training_side_waits(project):
@@ -169,6 +194,17 @@ def test_a_training_set_looks_back_over_its_window_only(project):
         ({}, {"monitoring": {"drift": {"psi": 0.2}}}, ["psi"]),
         ({}, {"rollout": {"strategy": "canary", "steps": [25, 5]}}, ["steps", "does not rise"]),
         ({}, {"rollout": {"guardrails": {"latency": 2}}}, ["guardrails", "latency"]),
+        (
+            {},
+            {"rollout": {"paired": False, "max_age": "7d"}, "serving": {"key": ["happened_at"]}},
+            ["rollout.max_age: 7 d", "loss_ruled_out: 0.05", "partition, which is monthly", "more than 31 d"],
+        ),
+        (
+            {},
+            {"rollout": {"min_labels": 50, "max_age": "7d"}, "label": LATE | {"delay": "8d"}},
+            ["rollout.max_age: 7 d", "min_labels: 50", "label.delay: 8d", "leave max_age out"],
+        ),
+        ({}, {"rollout": {"strategy": "bandit", "max_age": "1d"}, "label": LATE | {"delay": "1d"}}, ["max_age: 1 d"]),
         ({}, {"tuning": {"trails": 30}}, ["trails"]),
     ],
 )  # fmt: skip

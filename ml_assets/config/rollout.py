@@ -3,6 +3,8 @@
 What follows from it is in `core.rollout`; a rollout keeps the rules it began with, whatever the file says later.
 """
 
+from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -109,8 +111,10 @@ class Rollout(_Section):
         default=0, ge=0, description="Rows with a known label, of both models, before the candidate is released."
     )
     min_time: str = Field(default="10m", description="Least time in a step, such as 10m or 1d; 0s: none.")
-    max_age: Length = Field(
-        default="7d", description="Time after which it ends and the champion stays; time paused does not count."
+    max_age: Length | None = Field(
+        default=None,
+        description="Time after which it ends and the champion stays; time paused does not count. Absent: 7d; where it "
+        "can't be released without labels, 7d more than these may take: label.delay, and with serving.key a partition.",
     )
     paired: bool = Field(
         default=True,
@@ -138,8 +142,11 @@ class Rollout(_Section):
             raise ValueError(str(e)) from e
         return self
 
-    def rules(self) -> "Rules":
+    def rules(self, label_wait: timedelta = timedelta(0)) -> "Rules":
         """What a rollout goes by.
+
+        Args:
+            label_wait: how long labels may take; see `Pipeline.label_wait` of `ml_assets.problem`.
 
         Raises:
             ConfigError: steps that the strategy can't take, or a time that is none.
@@ -147,12 +154,13 @@ class Rollout(_Section):
         from ml_assets.core.durations import duration
         from ml_assets.core.rollout import breaker
         from ml_assets.core.rollout import rules as core
+        from ml_assets.core.rollout.waiting import waits_for_labels
 
         shares = None if self.steps is None else tuple(_weight(s) for s in self.steps)
         told = self.guardrails.model_dump()
         if "loss_ruled_out" not in self.guardrails.model_fields_set and self._may_miss_losses():
             told["loss_ruled_out"] = round(told["loss"] + RULED_OUT_ABOVE_LIMIT, 9)
-        return core.Rules(
+        rules = core.Rules(
             strategy=self.strategy,
             steps=core.STEPS[self.strategy] if shares is None else shares,
             guardrails=core.Guardrails(**told),
@@ -160,11 +168,14 @@ class Rollout(_Section):
             min_requests=self.min_requests or core.MIN_REQUESTS[self.strategy],
             min_labels=self.min_labels,
             min_time=duration(self.min_time, "rollout.min_time"),
-            max_age=length(self.max_age, "rollout.max_age"),
+            max_age=core.MAX_AGE if self.max_age is None else length(self.max_age, "rollout.max_age"),
             paired=self.paired,
             floor=round(self.floor * BASIS_POINTS),
             compared_up_to=self.compared_up_to or max(core.COMPARED_UP_TO[self.paired], self.min_labels),
         )
+        if self.max_age is None and waits_for_labels(rules):
+            return replace(rules, max_age=core.MAX_AGE + label_wait)
+        return rules
 
     def _may_miss_losses(self) -> bool:
         """Whether a higher loss is a reason to go back that may go unseen: losses of different requests vary more."""

@@ -25,6 +25,7 @@ SHORTEST: dict[Cadence, timedelta] = {
     "weekly": timedelta(days=7),
     "monthly": timedelta(days=28),
 }
+LONGEST: dict[Cadence, timedelta] = {**SHORTEST, "monthly": timedelta(days=31)}
 _FROM_ONE_MONTH_INTO_THE_NEXT = timedelta(days=32)
 
 

@@ -13,6 +13,12 @@ def test_what_is_not_written_has_the_rules_own_defaults():
     assert Rollout().rules() == Rules()
 
 
+def test_the_age_follows_the_labels_only_where_they_are_waited_for_and_nothing_is_written():
+    wait = timedelta(days=31)
+    written = [{}, {"paired": False}, {"strategy": "bandit"}, {"strategy": "bandit", "max_age": "60d"}]
+    assert [Rollout.model_validate(one).rules(wait).max_age.days for one in written] == [7, 38, 38, 60]
+
+
 def test_the_example_of_the_design():
     written = {"strategy": "canary", "steps": ["shadow", 5, 25, 50, 100], "guardrails": {"loss": 0.02}}
     assert Rollout.model_validate(written).rules() == Rules(guardrails=Guardrails(loss=0.02))

@@ -29,6 +29,8 @@ MIN_REQUESTS: dict[Strategy, int] = {
 }  # fmt: skip
 """Strategy -> requests in a step, where nothing else is said: with one step or two, each has to tell more. Of a bandit
 the arm that is probably worse takes long to answer as many."""
+MAX_AGE = timedelta(days=7)
+"""When a rollout ends without a release, where nothing else is said and nobody waits for labels."""
 TESTS: tuple[Strategy, ...] = ("ab_test", "bandit")
 """Strategies that release what is surely better, and nothing else."""
 
@@ -99,7 +101,7 @@ class Rules:
     min_requests: int = 1_000
     min_labels: int = 0
     min_time: timedelta = timedelta(minutes=10)
-    max_age: timedelta = timedelta(days=7)
+    max_age: timedelta = MAX_AGE
     paired: bool = True
     floor: int = 500
     compared_up_to: int = COMPARED_UP_TO[True]
