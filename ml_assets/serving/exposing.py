@@ -12,11 +12,15 @@ from ml_assets.serving.protocols import (
     open_inference,
     open_inference_described,
     plain_described,
+    sagemaker_batch,
     vertex,
 )
 from ml_assets.serving.protocols.plain import Plain
 
-DESCRIBED = (open_inference_described.described, mlflow_scoring.described, azure.described)
+DESCRIBED = (
+    open_inference_described.described, mlflow_scoring.described, sagemaker_batch.described, azure.described,
+)  # fmt: skip
+HOSTED = (*mlflow_scoring.EXPOSED, *sagemaker_batch.EXPOSED, *azure.EXPOSED)
 
 
 def exposed(
@@ -33,7 +37,7 @@ def exposed(
         ConfigError: the environment names a path that is none.
     """
     # Vertex AI's first: what it calls may be a path that means less to others.
-    protocols = (*vertex.exposed(environment), *open_inference.EXPOSED, *mlflow_scoring.EXPOSED, *azure.EXPOSED)
+    protocols = (*vertex.exposed(environment), *open_inference.EXPOSED, *HOSTED)
     described: tuple[openapi.Describe, ...] = DESCRIBED
     if plain is not None:
         protocols, described = (*plain.exposed, *protocols), (plain_described.described(plain.fields), *described)

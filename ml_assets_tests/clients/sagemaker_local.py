@@ -65,6 +65,7 @@ def transformed(session, table, scratch):
         {**where, "ContentType": NO_NAMES, "SplitType": "Line"},
         {"S3OutputPath": f"file://{scratch / 'out'}", "Accept": "text/csv", "AssembleWith": "Line"},
         {"InstanceType": "local", "InstanceCount": 1},
+        BatchStrategy="SingleRecord",  # local mode does not read the container's own word for it, SINGLE_RECORD
     )  # fmt: skip
     return (scratch / "out/rows.csv.out").read_text().splitlines()
 

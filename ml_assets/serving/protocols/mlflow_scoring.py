@@ -5,6 +5,7 @@ Source: mlflow.org/docs/latest/ml/deployment (specification of the local inferen
 whose names differ are refused, and Parquet is not read. `params` are ignored, as MLflow does for a model that
 declares none. For SageMaker's clients and its batch transform, which write no names in a CSV and may want one back,
 `text/csv; header=absent` (RFC 4180) is rows in the model's order, and who accepts CSV only is answered a line a row.
+What a batch transform asks before is in `sagemaker_batch`.
 
 With several pipelines a request names its own: in the query (`?pipeline=`), in the header X-Pipeline or, through
 SageMaker, which forwards no such headers, in CustomAttributes: `pipeline=…,unit_id=…`. SageMaker's InferenceId is the
