@@ -65,7 +65,7 @@ def main() -> None:
         "--only",
         choices=EVERY,
         action="append",
-        help="a section; may be given more than once; `tuning`, which takes hours, `rollouts`, 40 minutes, and "
+        help="a section; may be given more than once; `tuning`, which takes hours, `rollouts`, an hour and a half, and "
         "`drift-power`, half an hour, only run when named; with fewer than 1,000,000 rows, `drift-power` takes a "
         "twentieth of its streams, and `rollouts` of its runs",
     )

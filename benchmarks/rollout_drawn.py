@@ -152,16 +152,17 @@ def estimates_of(champion: Floats, candidate: Floats, at: Looks) -> Estimates:
     """
 
     def summed(values: Floats) -> Floats:
+        if isinstance(at, int):
+            return values[..., : at : strides[0]].sum(axis=-1, keepdims=True)
         told = np.empty((*values.shape[:-1], seen.size))
-        for each in np.unique(every):
+        for each in strides:
             now = every == each
-            upto_row = np.cumsum(values[..., ::each], axis=-1)
-            told[..., now] = upto_row[..., rows[now] - 1]
+            told[..., now] = np.cumsum(values[..., ::each], axis=-1)[..., rows[now] - 1]
         return told
 
     seen = np.atleast_1d(at)
     every = np.maximum(1, seen // MOST_ESTIMATED)
-    rows = -(-seen // every)
+    rows, strides = -(-seen // every), np.unique(every)
     means = [values.mean(axis=0) for values in (champion, candidate)]
     both = [Sums(rows, summed(mean), summed(mean * mean)) for mean in means]
     return Estimates(Pairs(*both, summed(means[0] * means[1])), summed(champion), summed(candidate))
@@ -171,6 +172,8 @@ def upto(values: npt.NDArray[np.generic], at: Looks) -> Floats | float:
     """Sum of the first `at` values, for each look."""
     if isinstance(at, int):
         return float(values[:at].sum())
+    if not at.any():
+        return np.zeros(len(at))
     every = np.zeros(len(values) + 1)
     np.cumsum(values, out=every[1:])
     return every[at]

@@ -50,7 +50,10 @@ class Guardrails(_Section):
         description="How much higher than the champion's the realised loss (evaluation.metric) may be, as a share.",
     )
     estimated_loss: float | None = Field(
-        default=0.1, ge=0, description="Likewise, of the loss that is estimated before labels are known."
+        default=0.1,
+        ge=0,
+        description="Likewise, of the loss that is estimated before labels are known, and surely so: how far its "
+        "estimators may be off comes on top.",
     )
     alpha: float = Field(
         default=0.05,
