@@ -14,8 +14,9 @@ import polars as pl
 
 from ml_assets.core.log_segments import microseconds
 
-ANSWERED, SHADOW, FAILED, LABEL = "answered", "shadow", "failed", "label"
-"""Roles: the answer that the client got; one that only was computed; none, but an error; what turned out to be true."""
+ANSWERED, SHADOW, FAILED, LABEL, TIMED = "answered", "shadow", "failed", "label", "timed"
+"""Roles: the answer that the client got; one that only was computed; none, but an error; what turned out to be true;
+and how long who answered takes where shadows are scored, so that their latencies have something to be compared with."""
 
 SCHEMA = pl.Schema(
     {
@@ -50,11 +51,12 @@ class Entry(NamedTuple):
         at_us: when it was answered, or the label came in: microseconds since 1970, UTC.
         unit: what sticks to an arm; empty where the request id does.
         variant: name of the arm.
-        role: `answered`, `shadow`, `failed` or `label`.
+        role: `answered`, `shadow`, `failed`, `label` or `timed`; of the last, a rollout's looks alone take notice.
         bundle: SHA-256 of who answered; empty of a label.
         values: the features as used, in the bundle's order, before encoding; None of a label and of what failed sooner.
         prediction: a number, or one per class; the value itself of a label; None of what failed.
-        latency_us: microseconds it took to score; of a shadow, whose process gives way to requests, of CPU time.
+        latency_us: microseconds it took to score; of `shadow` and `timed`, whose process gives way to requests, of CPU
+            time; of `timed`, a row's.
         error: what went wrong.
         feature_age_s: how old the newest history was that the features saw, in seconds.
         key: values of the natural key, in the order of `serving.key`; None where the protocol does not bring it.

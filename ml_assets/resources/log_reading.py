@@ -138,10 +138,13 @@ def _pieces_of_merged(root: str, pipeline: str, day: str, kind: Kind, merged: tu
 def _read(
     root: str, pipeline: str, kind: Kind, day: str, where: "pl.Expr | None", may_hold: Wanted, without: Sequence[str]
 ) -> "Iterator[pl.DataFrame]":
-    from ml_assets.core.prediction_log import SCHEMA
+    import polars as pl
+
+    from ml_assets.core.prediction_log import SCHEMA, TIMED
 
     def asked(rows: "pl.LazyFrame") -> "pl.LazyFrame":
-        rows = rows.select(SCHEMA.names())
+        # They are no answers, and mean nothing but to a rollout, which reads the log in pieces.
+        rows = rows.select(SCHEMA.names()).filter(pl.col("role") != TIMED)
         return (rows if where is None else rows.filter(where)).drop(without)
 
     plan = _plan(root, pipeline, day, *_files(root, pipeline, day, kind))

@@ -22,9 +22,9 @@ from ml_assets.serving.limits import Limits
 from ml_assets.serving.loading import Loader
 from ml_assets.serving.metrics import Metrics
 from ml_assets.serving.recording import recording, tell_of
-from ml_assets.serving.shadowing import Shadowing, Shadows
+from ml_assets.serving.shadowing import Shadowing
 from ml_assets.serving.shadows.child import Child
-from ml_assets.serving.shadows.messages import Plan
+from ml_assets.serving.shadows.messages import Beside, Plan
 from ml_assets.serving.watching import Watcher
 
 if TYPE_CHECKING:
@@ -184,10 +184,11 @@ def _logs(options: Options) -> dict[str, Any]:
     return {pipeline: PredictionLog(options.predictions, pipeline) for pipeline in options.pipelines}
 
 
-def _beside(options: Options, shadows: Shadows) -> Child:
+def _beside(options: Options, beside: Beside) -> Child:
     # Nothing is scored beside where nothing is logged.
-    predictions = cast("str", options.predictions)
-    return Child(Plan(options.models, str(options.local), predictions, tuple(sorted(shadows)), options.as_json))
+    predictions, shadows, timed = cast("str", options.predictions), sorted(beside.shadows), sorted(beside.timed)
+    models, local = options.models, str(options.local)
+    return Child(Plan(models, local, predictions, tuple(shadows), options.as_json, tuple(timed)))
 
 
 async def _grpc(plane: DataPlane, options: Options, metrics: Metrics) -> Any:

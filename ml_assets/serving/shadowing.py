@@ -20,7 +20,7 @@ from ml_assets.serving.data_plane import DataPlane, Served
 from ml_assets.serving.metrics import Metrics
 from ml_assets.serving.picture import ServedModel
 from ml_assets.serving.shadows.child import Child
-from ml_assets.serving.shadows.messages import OTHER, message_of
+from ml_assets.serving.shadows.messages import OTHER, Beside, message_of
 
 EVERY_SECONDS = 0.25
 END_SECONDS = 20.0
@@ -30,9 +30,6 @@ FIRST_PAUSE_SECONDS, LAST_PAUSE_SECONDS = 0.5, 60.0
 MOST_REMEMBERED = 1_000
 
 logger = logging.getLogger("ml_assets.serving")
-
-Shadows = frozenset[tuple[str, str]]
-"""Pipelines and SHA-256 of what scores beside."""
 
 
 @dataclass
@@ -59,7 +56,7 @@ class Shadowing:
         begin: begins the process that does it.
     """
 
-    def __init__(self, plane: DataPlane, pipelines: Collection[str], begin: Callable[[Shadows], Child]) -> None:
+    def __init__(self, plane: DataPlane, pipelines: Collection[str], begin: Callable[[Beside], Child]) -> None:
         self._plane, self._pipelines, self._begin = plane, tuple(pipelines), begin
         self._child: Child | None = None
         self._leaving: list[Child] = []
@@ -87,11 +84,11 @@ class Shadowing:
 
     def _send(self, served: Served, model: ServedModel) -> None:
         child = self._child
-        if child is None or (served.pipeline, model.version) not in child.shadows:
+        if child is None or (served.pipeline, model.version) not in child.beside.shadows:
             self._count(dropped=1)
             return
         try:
-            message = message_of(served, model)
+            message = message_of(served, model, timed=(served.pipeline, served.version) in child.beside.timed)
         except (TypeError, ValueError, OverflowError):
             # What can't be sent could not be logged either, and is told of there.
             self._count(failed=1)
@@ -173,13 +170,13 @@ class Shadowing:
     def follow(self, seconds: float = EVERY_SECONDS) -> None:
         """Have the process that the routings ask for, and hear what it says for so long."""
         wanted, child = self._wanted(), self._child
-        if child is not None and child.shadows != wanted:
+        if child is not None and child.beside != wanted:
             self._leaving.append(child)
             self._child = child = None
             self._leaving[-1].end()
-        if child is None and wanted and time.monotonic() >= self._begin_at:
+        if child is None and wanted.shadows and time.monotonic() >= self._begin_at:
             self._child = child = self._begin(wanted)
-            logger.info("scoring beside", extra={"child": child.pid, "shadows": sorted(wanted)})
+            logger.info("scoring beside", extra={"child": child.pid, "shadows": sorted(wanted.shadows)})
         if child is None:
             self._closing.wait(seconds)
         elif not child.hear(seconds):
@@ -188,15 +185,18 @@ class Shadowing:
             if not leaving.hear(0.0):
                 self._bury(leaving)
 
-    def _wanted(self) -> Shadows:
-        found = set()
+    def _wanted(self) -> Beside:
+        found, timed = set(), set()
         for pipeline in self._pipelines:
             try:
                 picture = self._plane.picture(pipeline)
             except NotReady:
                 continue
             found |= {(pipeline, model.version) for model in picture.shadows}
-        return frozenset(found)
+            # Where both answer, their answers tell how long they take.
+            if picture.shadows and sum(arm.weight > 0 for arm in picture.routing.arms) == 1:
+                timed.add((pipeline, picture.champion.version))
+        return Beside(frozenset(found), frozenset(timed))
 
     def _died(self, child: Child) -> None:
         self._deaths += 1

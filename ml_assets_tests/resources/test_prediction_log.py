@@ -226,6 +226,14 @@ def test_pieces_are_the_same_in_the_same_order_before_and_after_a_day_is_merged(
     assert late[1][1]["request_id"].to_list() == ["r4"] + ["r2"] * 4
 
 
+def test_what_was_timed_is_seen_by_those_alone_who_read_in_pieces(logs, writer):
+    write(writer, [entry(1), entry(1, role="timed", values=None, prediction=None)])
+    assert ids(logs) == ["r1"]
+    assert logs.find("p", "r1")["role"].to_list() == ["answered"]
+    [(piece, rows)] = pieces(logs)
+    assert (piece.rows, rows["role"].to_list()) == (2, ["answered", "timed"])
+
+
 def test_a_piece_of_which_a_file_is_gone_is_no_smaller_piece(logs, writer):
     write(writer, [entry(1)], [entry(2)])
     day = logs.pieces("p", "requests", DAY)

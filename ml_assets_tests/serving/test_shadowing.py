@@ -25,8 +25,8 @@ class Kept(Child):
 
     most = 1_000
 
-    def __init__(self, shadows):
-        self.shadows, self.began, self.told, self.sent = shadows, time.monotonic(), {}, Counter()
+    def __init__(self, beside):
+        self.beside, self.began, self.told, self.sent = beside, time.monotonic(), {}, Counter()
         self.messages, self.ended, self.dead, self.code = b"", False, False, 0
 
     pid = 17
@@ -62,8 +62,8 @@ class Beside:
         self.shadowing = Shadowing(self.plane, pipelines, self.begin)
         self.plane.hooks = (self.shadowing.served,)
 
-    def begin(self, shadows):
-        self.begun.append(Kept(shadows))
+    def begin(self, beside):
+        self.begun.append(Kept(beside))
         return self.begun[-1]
 
     def roll_out(self, weight=5_000, shadows=(NEW, OLD), models=None):
@@ -155,6 +155,15 @@ def test_where_requests_come_faster_the_newest_are_dropped_and_counted(beside):
     beside.shadowing.stop()
     beside.infer()
     assert vars(beside.shadowing.counters) == {"scored": 3, "failed": 0, "dropped": 3}, "after the end nothing is taken"
+
+
+def test_who_answers_is_timed_beside_while_the_candidate_answers_nobody(beside):
+    beside.roll_out(weight=0, shadows=(OLD,)).infer()
+    assert beside.child.beside == ({("rides", OLD)}, {("rides", NEW)})
+    assert [a.answered_by for a in beside.asked] == [NEW]
+    beside.roll_out(weight=5_000, shadows=(NEW, OLD)).infer()
+    assert beside.child.beside == ({("rides", OLD), ("rides", NEW)}, set())
+    assert [a.answered_by for a in beside.asked] == [None]
 
 
 def test_other_shadows_have_another_process_and_the_first_scores_what_it_was_sent(beside):

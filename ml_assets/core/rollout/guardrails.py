@@ -6,6 +6,7 @@ What a guardrail may be is in `rules`, how the tests work in `core.sequential`; 
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import groupby
 from math import ceil, exp, log
 
@@ -35,8 +36,8 @@ def judge(legs: Sequence[Leg], rules: Guardrails, *, paired: bool) -> list[Findi
     if rules.errors is not None:
         told.append(errors(legs, rules.errors, rules.own_alpha))
     if rules.p99_ratio is not None:
-        told.append(latency(slowness(comparable(legs), rules.p99_ratio), rules.p99_ratio, rules.own_alpha,
-                            p99_ratio(legs)))  # fmt: skip
+        periods = [p for told_by in (timed(legs), comparable(legs)) for p in slowness(told_by, rules.p99_ratio)]
+        told.append(latency(periods, rules.p99_ratio, rules.own_alpha, p99_ratio(legs)))
     if rules.prediction_shift is not None:
         told.append(shift(legs, rules.prediction_shift, rules.own_alpha, paired=paired))
     if rules.loss is not None:
@@ -108,7 +109,7 @@ def latency(periods: Sequence[Blame], limit: float, alpha: float, found: tuple[f
     evidence = blame(periods)
     broken = evidence > log(1 / alpha)
     estimate = found[1] / found[0] if found else 1.0
-    words = "" if np.ndim(broken) else "latency: not enough requests that either answered"
+    words = "" if np.ndim(broken) else "latency: not enough requests that either answered, or was timed beside"
     hits, every = sum(p.hits for p in periods), sum(p.all_hits for p in periods)
     if np.ndim(broken) == 0 and found:
         words = (
@@ -120,22 +121,40 @@ def latency(periods: Sequence[Blame], limit: float, alpha: float, found: tuple[f
 
 def comparable(legs: Sequence[Leg]) -> list[Leg]:
     """The periods in which both answered; where there is none, as of blue and green, all of them as one."""
-    both = [leg for leg in legs if leg.champion.latencies.any() and leg.candidate.latencies.any()]
+    both = [leg for leg in legs if _have(leg, "latencies")]
     if both or not legs:
         return both
-    h, c = ([getattr(leg, name).latencies for leg in legs] for name in ("champion", "candidate"))
-    whole = Leg(legs[-1].step, legs[-1].weight, Seen(latencies=np.sum(h, axis=0)), Seen(latencies=np.sum(c, axis=0)))
-    return [whole]
+    h, c = (Seen(latencies=np.sum([getattr(leg, name).latencies for leg in legs], axis=0)) for name in _MODELS)
+    return [Leg(legs[-1].step, legs[-1].weight, h, c)]
+
+
+def timed(legs: Sequence[Leg]) -> list[Leg]:
+    """The periods in which not both answered, and both were timed beside, with these CPU times as their latencies."""
+    return [
+        replace(leg, champion=Seen(latencies=leg.champion.beside), candidate=Seen(latencies=leg.candidate.beside))
+        for leg in legs
+        if _have(leg, "beside") and not _have(leg, "latencies")
+    ]
+
+
+_MODELS = ("champion", "candidate")
+
+
+def _have(leg: Leg, what: str) -> bool:
+    return all(bool(getattr(getattr(leg, name), what).any()) for name in _MODELS)
 
 
 def p99_ratio(legs: Sequence[Leg]) -> tuple[float, float] | None:
-    """The 99th percentiles of champion and candidate in microseconds, of periods that can be compared."""
-    told = comparable(legs)
-    if not told:
-        return None
-    found = [latency_quantile(np.sum([getattr(leg, who).latencies for leg in told], axis=0), P99)
-             for who in ("champion", "candidate")]  # fmt: skip
-    return (found[0], found[1]) if found[0] is not None and found[1] is not None else None
+    """The 99th percentiles of champion and candidate in microseconds: of answers, or else of what was timed beside."""
+    for told in (comparable(legs), timed(legs)):
+        found = [_p99(told, name) for name in _MODELS]
+        if found[0] is not None and found[1] is not None:
+            return found[0], found[1]
+    return None
+
+
+def _p99(legs: Sequence[Leg], name: str) -> float | None:
+    return latency_quantile(np.sum([getattr(leg, name).latencies for leg in legs], axis=0), P99) if legs else None
 
 
 def sum_of(legs: Sequence[Leg], count: str) -> tuple[Number, Number]:

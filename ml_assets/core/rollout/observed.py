@@ -132,6 +132,7 @@ class Seen:
         tried: requests that it scored or failed to, those beside included.
         failed: of those tried.
         latencies: of those answered, see `latency_counts`.
+        beside: CPU times of those scored where shadows are, where both models were timed.
         predictions, losses: of those answered; realised losses, of rows whose label is known.
     """
 
@@ -141,6 +142,7 @@ class Seen:
     latencies: Counts = field(default_factory=no_counts)
     predictions: Sums = Sums()
     losses: Sums = Sums()
+    beside: Counts = field(default_factory=no_counts)
 
     def __add__(self, other: "Seen") -> "Seen":
         return Seen(
@@ -150,6 +152,7 @@ class Seen:
             self.latencies + other.latencies,
             self.predictions + other.predictions,
             self.losses + other.losses,
+            self.beside + other.beside,
         )
 
 

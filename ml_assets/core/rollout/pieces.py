@@ -14,7 +14,8 @@ import numpy as np
 import polars as pl
 
 from ml_assets.core.log_segments import microseconds
-from ml_assets.core.rollout.observed import BINS, Seen, Sums
+from ml_assets.core.rollout.observed import Counts as Latencies
+from ml_assets.core.rollout.observed import Seen, Sums, no_counts
 from ml_assets.core.rollout.reading import Period, counted, of_arms, periods_of, within
 from ml_assets.core.rollout.recorded import Rollout
 
@@ -135,18 +136,31 @@ def drawn(rows: pl.DataFrame, halved: int) -> pl.DataFrame:
 
 
 def _told(seen: Seen) -> dict[str, Any]:
-    bins = np.flatnonzero(seen.latencies)
     return {
         "answered": seen.answered,
         "tried": seen.tried,
         "failed": seen.failed,
-        "latencies": [bins.tolist(), seen.latencies[bins].tolist()],
+        "latencies": _bins(seen.latencies),
+        "beside": _bins(seen.beside),
         "predictions": [seen.predictions.rows, seen.predictions.total, seen.predictions.squares],
     }
 
 
 def _read(told: Mapping[str, Any]) -> Seen:
-    latencies = np.zeros(BINS, dtype=np.int64)
-    bins, counts = told["latencies"]
-    latencies[bins] = counts
-    return Seen(told["answered"], told["tried"], told["failed"], latencies, Sums(*told["predictions"]))
+    return Seen(
+        told["answered"], told["tried"], told["failed"], _of_bins(told["latencies"]), Sums(*told["predictions"]),
+        beside=_of_bins(told["beside"]),
+    )  # fmt: skip
+
+
+def _bins(counts: Latencies) -> list[list[int]]:
+    """Places and numbers of what is not zero."""
+    places = np.flatnonzero(counts)
+    return [places.tolist(), counts[places].tolist()]
+
+
+def _of_bins(told: Sequence[Sequence[int]]) -> Latencies:
+    counts = no_counts()
+    places, numbers = told
+    counts[places] = numbers
+    return counts

@@ -13,8 +13,8 @@ import polars as pl
 
 from ml_assets.core.features import LABEL
 from ml_assets.core.measures import Floats
-from ml_assets.core.prediction_log import ANSWERED, FAILED, SHADOW
-from ml_assets.core.rollout.observed import Estimates, Leg, Pairs, Seen, Sums, latency_counts
+from ml_assets.core.prediction_log import ANSWERED, FAILED, SHADOW, TIMED
+from ml_assets.core.rollout.observed import Counts, Estimates, Leg, Pairs, Seen, Sums, latency_counts
 from ml_assets.core.rollout.recorded import Rollout
 from ml_assets.core.routing import CANDIDATE, CHAMPION
 
@@ -94,8 +94,9 @@ def counted(rollout: Rollout, rows: pl.DataFrame) -> tuple[Seen, Seen]:
         rollout: whose.
         rows: of the arms, see `of_arms`, of one period.
     """
-    champion, candidate = (_counted(rows.filter(pl.col("bundle") == b)) for b in (rollout.champion, rollout.candidate))
-    return champion, candidate
+    timed = rows.filter(pl.col("role") == TIMED).select("request_id").unique()
+    told = [_counted(rows.filter(pl.col("bundle") == b), timed) for b in (rollout.champion, rollout.candidate)]
+    return told[0], told[1]
 
 
 def of_arms(rollout: Rollout, rows: pl.DataFrame) -> pl.DataFrame:
@@ -127,20 +128,31 @@ def _leg(period: Period, rows: pl.DataFrame, rollout: Rollout, loss: Loss, count
     )
 
 
-def _counted(rows: pl.DataFrame) -> Seen:
-    """What was seen of a model, but its losses; requests are counted by their first row."""
+def _counted(rows: pl.DataFrame, timed: pl.DataFrame) -> Seen:
+    """What was seen of a model, but its losses; requests are counted by their first row.
+
+    Args:
+        rows: of the log that are the model's.
+        timed: `request_id` of those for which who answered was timed beside.
+    """
     chosen = pl.col("role").is_in([ANSWERED, FAILED])
-    requests = rows.filter(pl.col("row") == 0, pl.col("role") != AFTERWARDS)
+    requests = rows.filter(pl.col("row") == 0, ~pl.col("role").is_in([AFTERWARDS, TIMED]))
     answered = rows.filter(pl.col("role") == ANSWERED)
-    # By row: a client that sends many rows at once would make its arm look slow.
-    per_row = answered.group_by("request_id").agg(pl.col("latency_us").first() / pl.len())
+    beside = rows.filter((pl.col("role") == TIMED) | (pl.col("role") == SHADOW) & pl.col("error").is_null())
     return Seen(
         answered=requests.filter(chosen).height,
         tried=requests.height,
         failed=requests.filter(pl.col("error").is_not_null()).height,
-        latencies=latency_counts(per_row["latency_us"].to_numpy()),
+        latencies=_latencies(answered),
         predictions=Sums.of(_scalar(matrix(answered["prediction"]))),
+        beside=_latencies(beside.join(timed, on="request_id", how="semi")),
     )
+
+
+def _latencies(rows: pl.DataFrame) -> Counts:
+    """How long requests took, by row: a client that sends many rows at once would make its arm look slow."""
+    per_row = rows.group_by("request_id").agg(pl.col("latency_us").first() / pl.len())
+    return latency_counts(per_row["latency_us"].to_numpy())
 
 
 def _losses(rows: pl.DataFrame, loss: Loss) -> Sums:

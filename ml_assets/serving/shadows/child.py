@@ -18,7 +18,7 @@ from typing import IO, cast
 
 import msgspec
 
-from ml_assets.serving.shadows.messages import Plan, Told, reported
+from ml_assets.serving.shadows.messages import Beside, Plan, Told, reported
 
 PROCESS = "ml_assets.serving.shadows.process"
 PIPE_BYTES = 1 << 20
@@ -37,7 +37,7 @@ class Child:
     """
 
     def __init__(self, plan: Plan) -> None:
-        self.shadows = frozenset(plan.shadows)
+        self.beside = Beside(frozenset(plan.shadows), frozenset(plan.timed))
         self.began = time.monotonic()
         self.told: Mapping[str, Told] = {}
         """What it last said."""

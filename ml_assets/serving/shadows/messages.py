@@ -4,7 +4,7 @@ As MessagePack and JSON with a type for each message; nothing that is received c
 """
 
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -21,6 +21,18 @@ OTHER = {CHAMPION: CANDIDATE, CANDIDATE: CHAMPION}
 _LENGTH = struct.Struct("<I")
 
 
+class Beside(NamedTuple):
+    """What a process is wanted for.
+
+    Attributes:
+        shadows: pipelines and the SHA-256 of bundles that score beside.
+        timed: those of bundles that answer, and are timed beside as well, see `process`.
+    """
+
+    shadows: frozenset[tuple[str, str]]
+    timed: frozenset[tuple[str, str]] = frozenset()
+
+
 class Plan(msgspec.Struct, frozen=True):
     """What the process is for.
 
@@ -28,7 +40,7 @@ class Plan(msgspec.Struct, frozen=True):
         models: root of the bundles.
         local: a folder of this machine that remembers which bundles a trial has loaded.
         predictions: root of the prediction log.
-        shadows: pipelines and the SHA-256 of bundles that score beside.
+        shadows, timed: as of `Beside`.
         as_json: whether its own log is JSON.
     """
 
@@ -37,6 +49,7 @@ class Plan(msgspec.Struct, frozen=True):
     predictions: str
     shadows: tuple[tuple[str, str], ...]
     as_json: bool
+    timed: tuple[tuple[str, str], ...] = ()
 
 
 class Asked(msgspec.Struct, array_like=True, frozen=True):
@@ -51,6 +64,7 @@ class Asked(msgspec.Struct, array_like=True, frozen=True):
         values: of each row the values of these, packed as in the prediction log.
         keys: of each row its natural key, packed; None where nobody said.
         events_us: of each row when its event happens; None where nobody said.
+        answered_by: SHA-256 of the model that answered, where it is to be timed; None: it is not.
     """
 
     request_id: str
@@ -64,6 +78,7 @@ class Asked(msgspec.Struct, array_like=True, frozen=True):
     values: tuple[bytes | None, ...]
     keys: tuple[bytes | None, ...] | None
     events_us: tuple[int | None, ...] | None
+    answered_by: str | None = None
 
 
 class Told(msgspec.Struct):
@@ -97,8 +112,13 @@ def framed(asked: Asked) -> bytes:
     return _LENGTH.pack(len(content)) + content
 
 
-def message_of(served: "Served", model: "ServedModel") -> bytes:
+def message_of(served: "Served", model: "ServedModel", *, timed: bool = False) -> bytes:
     """A request, as it is sent for a model to score that did not answer it.
+
+    Args:
+        served: the request.
+        model: who is to score it.
+        timed: whether who answered it is to be timed; then all that one needs is sent, too.
 
     Raises:
         TypeError, ValueError, OverflowError: it holds what the log can't hold.
@@ -107,7 +127,8 @@ def message_of(served: "Served", model: "ServedModel") -> bytes:
     given: tuple[str, ...] | None = None
     if names != served.model.names:
         # What only this model knows nobody has looked at yet; it says itself what it lacks.
-        given = tuple(n for n in names if n in columns and len(columns[n]) == served.rows)
+        wanted = dict.fromkeys([*names, *(served.model.names if timed else ())])
+        given = tuple(n for n in wanted if n in columns and len(columns[n]) == served.rows)
         given, names = (None, names) if given == names else (given, given)
     whole = row_in_order(columns, names)
     values = [tuple([columns[n][row] for n in names]) for row in rows] if whole is None else [tuple(whole)]
@@ -116,7 +137,7 @@ def message_of(served: "Served", model: "ServedModel") -> bytes:
             served.request_id, served.at_us, served.unit, served.feature_age_s, served.pipeline, model.version,
             OTHER[served.variant], given, tuple(map(packed, values)),
             tuple(map(packed, served.keys)) if served.keys else None,
-            tuple(served.events_us) if served.events_us else None,
+            tuple(served.events_us) if served.events_us else None, served.version if timed else None,
         )
     )  # fmt: skip
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ml_assets.core.rollout.guardrails import bins_of, comparable, slowness
+from ml_assets.core.rollout.guardrails import bins_of, comparable, judge, slowness, timed
 from ml_assets.core.rollout.observed import (
     BINS,
     GROWTH,
@@ -19,6 +19,7 @@ from ml_assets.core.rollout.observed import (
     no_counts,
     stratified,
 )
+from ml_assets.core.rollout.rules import Guardrails
 
 RNG = np.random.default_rng(0)
 CHAMPION, CANDIDATE = RNG.exponential(3.0, 5_000), RNG.exponential(4.0, 5_000)
@@ -96,3 +97,25 @@ def test_what_can_be_compared_is_what_both_answered():
     [whole] = comparable([blue, green])
     assert (whole.champion.latencies.sum(), whole.candidate.latencies.sum()) == (5_000, 5_000)
     assert comparable([]) == []
+
+
+def beside(us: float, rows: int = 1_000) -> Seen:
+    return Seen(tried=rows, beside=latency_counts(np.linspace(us, 2 * us, rows)))
+
+
+def test_what_was_timed_beside_is_compared_where_not_both_answered():
+    shadow = Leg(
+        0, 0, Seen(answered=9, latencies=latency_counts(np.full(9, 500.0)), beside=beside(20).beside), beside(40)
+    )
+    answered = latency_counts(np.linspace(500, 1_000, 1_000))
+    both = Leg(1, 500, Seen(latencies=answered, beside=beside(20).beside), Seen(latencies=answered))
+    assert [leg.step for leg in timed([shadow, both])] == [0]
+    assert timed([both, Leg(0, 0, Seen(latencies=answered), beside(40))]) == []
+    rules = Guardrails(errors=None, p99_ratio=1.5, prediction_shift=None, loss=None, estimated_loss=None)
+    [slow] = judge([shadow], rules, paired=True)
+    assert (bool(slow.broken), slow.guardrail) == (True, "p99_ratio")
+    assert float(slow.estimate) == pytest.approx(2.0, rel=0.05)
+    [alike] = judge([replace(shadow, candidate=beside(20))], rules, paired=True)
+    assert not alike.broken
+    [found] = judge([replace(shadow, candidate=beside(20)), both], rules, paired=True)
+    assert float(found.estimate) == 1.0, "answers are what is told where there are any"

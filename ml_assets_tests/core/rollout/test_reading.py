@@ -47,6 +47,26 @@ def legs(entries: list[Entry], labels: dict[str, float] | None = None, **told: A
     return legs_of(ROLLOUT, frame, lambda label, p: losses("mae", label, p), sample=frame, **told)
 
 
+def test_what_was_timed_beside_is_nobodys_request_and_compared_with_shadows_of_the_same_requests():
+    entries = [
+        row("1", 1, A, "answered", 10.0, latency_us=700),
+        row("1", 1, B, "shadow", 12.0, latency_us=40),
+        row("1", 1, A, "timed", None, values=None, latency_us=20),
+        row("2", 2, A, "answered", 20.0, latency_us=700),
+        row("2", 2, B, "shadow", 12.0, latency_us=90_000),
+        row("3", 3, A, "answered", 20.0, latency_us=700),
+        row("3", 3, B, "shadow", None, error="ValueError: no", latency_us=90_000),
+        row("3", 3, A, "timed", None, values=None, latency_us=20),
+    ]
+    first, *_ = legs(entries)
+    assert (first.champion.answered, first.champion.tried, first.champion.failed) == (3, 3, 0)
+    assert (first.candidate.answered, first.candidate.tried, first.candidate.failed) == (0, 3, 1)
+    assert (first.champion.beside.sum(), first.candidate.beside.sum()) == (2, 1)
+    assert latency_quantile(first.champion.beside, 0.5) == pytest.approx(20, rel=0.02)
+    assert latency_quantile(first.candidate.beside, 0.5) == pytest.approx(40, rel=0.02)
+    assert (first.champion.latencies.sum(), first.candidate.latencies.sum()) == (3, 0)
+
+
 def test_periods_are_those_between_the_events():
     told = [(p.step, p.weight, (p.start - BEGUN.replace(tzinfo=None)).seconds // 60, p.end is None) for p in
             periods_of(ROLLOUT)]  # fmt: skip

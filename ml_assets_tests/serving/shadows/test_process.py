@@ -1,6 +1,7 @@
 """What is sent is scored by the model that is named, and written down as it would have been served."""
 
 import os
+import time
 from types import SimpleNamespace
 
 import msgspec
@@ -58,6 +59,58 @@ def test_a_request_is_scored_row_by_row_with_all_that_was_known_of_it(log):
     ]
     assert all(e.latency_us >= 0 for e in log.entries)
     assert scoring.told()["rides"] == Told(scored=1, failed=0, waiting=1, log={"written": 4})
+
+
+class Slow:
+    """A model that takes CPU time, and says in which order models were asked."""
+
+    def __init__(self, of, asked, cpu_ms=0.0):
+        self._of, self._asked, self._cpu_ms = of, asked, cpu_ms
+        self.version, self.names = of.version, of.names
+
+    def predict(self, columns, rows):
+        self._asked.append(self.version)
+        until = time.thread_time() + self._cpu_ms / 1e3
+        while time.thread_time() < until:
+            pass
+        return self._of.predict(columns, rows)
+
+
+def test_who_answered_is_timed_beside_for_the_first_requests_and_each_goes_first_every_other_time(log):
+    asked = []
+    champion, candidate = Slow(model(NEW, 1.0), asked, cpu_ms=4.0), Slow(model(OLD, 10.0), asked, cpu_ms=12.0)
+    scoring = Scoring({("rides", OLD): candidate, ("rides", NEW): champion}, {"rides": log}, most_timed=3)
+    for number in range(4):
+        for one in Frames().of(message_of(served(request_id=f"r{number}"), candidate, timed=True)):
+            scoring.score(one)
+    for one in Frames().of(message_of(served(request_id="not asked for"), candidate)):
+        scoring.score(one)
+    assert asked == [OLD, NEW, NEW, OLD, OLD, NEW, OLD, OLD]
+    timed = [e for e in log.entries if e.role == "timed"]
+    assert [(e.request_id, e.row, e.variant, e.bundle, e.values, e.prediction, e.error) for e in timed] == [
+        (f"r{number}", 0, "champion", NEW, None, None, None) for number in range(3)
+    ]
+    # Of two rows; the shadow's is that of the request.
+    assert all(2_000 <= e.latency_us < 6_000 for e in timed)
+    assert all(e.latency_us >= 12_000 for e in log.entries if e.role == "shadow")
+    assert scoring.told()["rides"].scored == 5
+
+
+def test_a_model_that_fails_beside_is_not_timed(log):
+    champion = model(NEW, float("inf"))
+    scoring = Scoring({("rides", OLD): model(OLD, 10.0), ("rides", NEW): champion}, {"rides": log})
+    for one in Frames().of(message_of(served({"miles": [1.0], "zone": ["a"]}, 1), model(OLD, 10.0), timed=True)):
+        scoring.score(one)
+    assert [e.role for e in log.entries] == ["shadow"]
+
+
+def test_who_is_timed_is_sent_what_it_needs(log):
+    champion, candidate = model(NEW, 1.0, specs=MORE), model(OLD, 10.0, specs=SPECS[:1])
+    columns = {**COLUMNS, "fare": [1.0, 2.0]}
+    scoring = Scoring({("rides", OLD): candidate, ("rides", NEW): champion}, {"rides": log})
+    for one in Frames().of(message_of(served(columns, model=champion), candidate, timed=True)):
+        scoring.score(one)
+    assert {e.role: (e.values, e.error) for e in log.entries} == {"shadow": ((None,), None), "timed": (None, None)}
 
 
 def test_values_come_as_they_were_given(log):
