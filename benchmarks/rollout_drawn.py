@@ -19,6 +19,7 @@ from ml_assets.core.rollout.reading import MOST_ESTIMATED
 from ml_assets.core.rollout.rules import TESTS, Rules
 from ml_assets.core.routing import WHOLE
 from ml_assets.core.sequential import Blame
+from ml_assets.serving.shadows.process import MOST_TIMED
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -46,7 +47,10 @@ class Truth:
 
 @dataclass(frozen=True)
 class Stretch:
-    """The requests of one step, in order: `[requests]` each; what is expected of them, `[blocks, requests]`."""
+    """The requests of one step, in order: `[requests]` each; what is expected of them, `[blocks, requests]`.
+
+    `beside` are CPU times of both models where shadows are scored, of requests that the candidate can't answer.
+    """
 
     own: Bools
     failed: tuple[Bools, Bools]
@@ -54,6 +58,7 @@ class Stretch:
     score: tuple[Floats, Floats]
     loss: tuple[Floats, Floats]
     expected: tuple[Floats, Floats] | None = None
+    beside: tuple[Floats, Floats] | None = None
 
     @classmethod
     def draw(cls, rng: np.random.Generator, requests: int, weight: int, truth: Truth) -> "Stretch":
@@ -73,6 +78,7 @@ class Stretch:
                 mean * truth.loss * np.exp(SPREAD * (shared + rest * other)),
             ),
             None if truth.expects is None else truth.expects(rng, requests),
+            None if weight else _beside(rng, requests, truth),
         )
 
     def __add__(self, other: "Stretch") -> "Stretch":
@@ -85,7 +91,8 @@ class Stretch:
 
         own, latency = joined(self.own, other.own), joined(self.latency, other.latency)
         expected = None if self.expected is None else both("expected")
-        return Stretch(own, both("failed"), latency, both("score"), both("loss"), expected)
+        beside = None if self.beside is None else both("beside")
+        return Stretch(own, both("failed"), latency, both("score"), both("loss"), expected, beside)
 
     def until(self, requests: int) -> "Stretch":
         """The first requests."""
@@ -94,7 +101,13 @@ class Stretch:
             self.own[cut], (self.failed[0][cut], self.failed[1][cut]), self.latency[cut],
             (self.score[0][cut], self.score[1][cut]), (self.loss[0][cut], self.loss[1][cut]),
             None if self.expected is None else (self.expected[0][:, cut], self.expected[1][:, cut]),
+            None if self.beside is None else (self.beside[0][cut], self.beside[1][cut]),
         )  # fmt: skip
+
+
+def _beside(rng: np.random.Generator, requests: int, truth: Truth) -> tuple[Floats, Floats]:
+    one, other = MEDIAN_US * np.exp(LATENCY_SPREAD * rng.standard_normal((2, requests)))
+    return one, truth.latency * other
 
 
 def leg_of(stretch: Stretch, number: int, rules: Rules, seen: Looks, known: Looks, *, afterwards: bool = True) -> Leg:
@@ -180,7 +193,31 @@ def upto(values: npt.NDArray[np.generic], at: Looks) -> Floats | float:
 
 
 def slow_by_period(before: Sequence[Stretch], now: Stretch, rules: Rules, ratio: float) -> list[Blame]:
-    """As the real guardrail after every request of the last of some stretches: see `guardrails.comparable`."""
+    """As the real guardrail after every request of the last of some stretches: see `guardrails.judge`."""
+    every = [*before, now]
+    timed = [timed_beside(s, ratio, whole=i < len(before)) for i, s in enumerate(every) if s.beside is not None]
+    return [*timed, *slow_answers(before, now, rules, ratio)]
+
+
+def timed_beside(stretch: Stretch, ratio: float, *, whole: bool) -> Blame:
+    """As `guardrails.slowness` of the CPU times of both models, after every request, or after the last one."""
+    requests = min(stretch.own.size, MOST_TIMED)
+    champion, candidate = (times[:requests] for times in stretch.beside or ())
+    if whole:
+        leg = Leg(0, 0, Seen(latencies=latency_counts(champion)), Seen(latencies=latency_counts(candidate)))
+        told = guardrails.slowness([leg], ratio)
+        return told[0] if told else NOTHING
+    # Each request is timed twice: once as the champion's, once as the candidate's.
+    each = np.stack([champion, candidate], axis=1).ravel()
+    [of_both] = slow_by_part(np.tile([False, True], requests), each, ratio, [0])
+    last = np.minimum(np.arange(stretch.own.size), requests - 1) * 2 + 1
+    return Blame(
+        *(np.broadcast_to(values, each.shape)[last] for values in (of_both.hits, of_both.all_hits, of_both.share))
+    )
+
+
+def slow_answers(before: Sequence[Stretch], now: Stretch, rules: Rules, ratio: float) -> list[Blame]:
+    """As `guardrails.slowness` after every request of the last of some stretches: see `guardrails.comparable`."""
     every = [*before, now]
     if rules.strategy in TESTS:
         # All of them are periods of one step.
