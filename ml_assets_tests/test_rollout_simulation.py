@@ -92,13 +92,20 @@ def test_a_bad_candidate_is_rolled_back_and_harms_hardly_anybody(truth):
     told = cell(SHADOW_FIRST, truth, 25)
     assert told.rolled_back == 1.0
     assert told.of("rolled back", "harmed", 0.5) == 0, "most are found while nobody is answered by it"
-    named = {"loss +5 %": {"loss"}, "errors 2 %": {"errors"}, "all three": {"errors", "loss"}}[truth]
+    named = {"loss +5 %": {"loss"}, "errors 2 %": {"errors"}, "all three": {"errors", "loss", "p99_ratio"}}[truth]
     assert {o.guardrail for o in told.outcomes} <= named
     assert in_line(told).startswith(f"| {SHADOW_FIRST} | {truth} | 100.0% | 0.0% | ")
 
 
-def test_a_slow_candidate_is_rolled_back_soon_after_it_answers():
-    told = cell(SHADOW_FIRST, "p99 × 2", 8)
+@pytest.mark.parametrize("plan", [SHADOW_FIRST, "`shadow`", "`blue_green`"])
+def test_a_slow_candidate_is_rolled_back_before_it_answers_anybody(plan):
+    told = cell(plan, "p99 × 2", 8)
+    assert Counter(o.guardrail for o in told.outcomes) == {"p99_ratio": 8}
+    assert told.of("rolled back", "harmed", 0.5) == 0
+
+
+def test_a_slow_candidate_without_a_shadow_is_rolled_back_soon_after_it_answers():
+    told = cell("5, 25, 50, 100 %", "p99 × 2", 8)
     assert Counter(o.guardrail for o in told.outcomes) == {"p99_ratio": 8}
     assert 0 < told.of("rolled back", "harmed", 0.95) < 1_000
 
