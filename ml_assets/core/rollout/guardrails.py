@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import groupby
 from math import ceil, exp, log
+from typing import NamedTuple
 
 import numpy as np
 
@@ -37,7 +38,7 @@ def judge(legs: Sequence[Leg], rules: Guardrails, *, paired: bool) -> list[Findi
         told.append(errors(legs, rules.errors, rules.own_alpha))
     if rules.p99_ratio is not None:
         periods = [p for told_by in (timed(legs), comparable(legs)) for p in slowness(told_by, rules.p99_ratio)]
-        told.append(latency(periods, rules.p99_ratio, rules.own_alpha, p99_ratio(legs)))
+        told.append(latency(periods, rules.p99_ratio, rules.own_alpha, p99s(legs)))
     if rules.prediction_shift is not None:
         told.append(shift(legs, rules.prediction_shift, rules.own_alpha, paired=paired))
     if rules.loss is not None:
@@ -97,24 +98,24 @@ def bins_of(ratio: float) -> int:
     return ceil(log(ratio) / log(GROWTH))
 
 
-def latency(periods: Sequence[Blame], limit: float, alpha: float, found: tuple[float, float] | None) -> Finding:
+def latency(periods: Sequence[Blame], limit: float, alpha: float, found: "P99s | None") -> Finding:
     """Whether the candidate is surely slow more often than `limit` times the champion's latencies would be.
 
     Args:
         periods: see `slowness`.
         limit: of the ratio of the 99th percentiles.
         alpha: probability of a false alarm.
-        found: the 99th percentiles of champion and candidate in microseconds, for the words.
+        found: the 99th percentiles, for the words.
     """
     evidence = blame(periods)
     broken = evidence > log(1 / alpha)
-    estimate = found[1] / found[0] if found else 1.0
+    estimate = found.candidate_us / found.champion_us if found else 1.0
     words = "" if np.ndim(broken) else "latency: not enough requests that either answered, or was timed beside"
     hits, every = sum(p.hits for p in periods), sum(p.all_hits for p in periods)
     if np.ndim(broken) == 0 and found:
         words = (
-            f"latency: p99 {found[1] / 1e3:.3g} ms, champion {found[0] / 1e3:.3g} ms ({estimate:.2f} times; limit "
-            f"{limit:g}); {int(hits)} of {int(every)} slow requests; {_chance(evidence)}"
+            f"latency: p99 {found.candidate_us / 1e3:.3g} ms{found.of}, champion {found.champion_us / 1e3:.3g} ms "
+            f"({estimate:.2f} times; limit {limit:g}); {int(hits)} of {int(every)} slow requests; {_chance(evidence)}"
         )
     return Finding("p99_ratio", broken, limit, every, estimate, words, {"log_evidence": _number(evidence)})
 
@@ -144,12 +145,20 @@ def _have(leg: Leg, what: str) -> bool:
     return all(bool(getattr(getattr(leg, name), what).any()) for name in _MODELS)
 
 
-def p99_ratio(legs: Sequence[Leg]) -> tuple[float, float] | None:
-    """The 99th percentiles of champion and candidate in microseconds: of answers, or else of what was timed beside."""
-    for told in (comparable(legs), timed(legs)):
-        found = [_p99(told, name) for name in _MODELS]
-        if found[0] is not None and found[1] is not None:
-            return found[0], found[1]
+class P99s(NamedTuple):
+    """The 99th percentiles of both models in microseconds, and of what if not of answers."""
+
+    champion_us: float
+    candidate_us: float
+    of: str = ""
+
+
+def p99s(legs: Sequence[Leg]) -> P99s | None:
+    """The 99th percentiles of what both have answered, or else of what was timed beside."""
+    for told, of in ((comparable(legs), ""), (timed(legs), " of CPU beside")):
+        champion, candidate = (_p99(told, name) for name in _MODELS)
+        if champion is not None and candidate is not None:
+            return P99s(champion, candidate, of)
     return None
 
 

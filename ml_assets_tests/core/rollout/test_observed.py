@@ -115,6 +115,7 @@ def test_what_was_timed_beside_is_compared_where_not_both_answered():
     [slow] = judge([shadow], rules, paired=True)
     assert (bool(slow.broken), slow.guardrail) == (True, "p99_ratio")
     assert float(slow.estimate) == pytest.approx(2.0, rel=0.05)
+    assert "ms of CPU beside, champion" in slow.words
     [alike] = judge([replace(shadow, candidate=beside(20))], rules, paired=True)
     assert not alike.broken
     [found] = judge([replace(shadow, candidate=beside(20)), both], rules, paired=True)
