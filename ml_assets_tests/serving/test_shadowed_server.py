@@ -59,6 +59,14 @@ def beside(released: Released) -> dict[str, str]:
     return dict(rows.filter(role="shadow").select("request_id", "bundle").iter_rows())
 
 
+def timed(released: Released) -> set[tuple[str, str]]:
+    """Request id and bundle of what was timed beside."""
+    logs = PredictionLogs(root=str(released.root / "predictions"))
+    days = [logs.pieces(PIPELINE, "requests", day) for day in logs.days(PIPELINE)]
+    rows = [day.rows(piece).filter(role="timed") for day in days for piece in day.pieces]
+    return {found for of in rows for found in of.select("request_id", "bundle").iter_rows()}
+
+
 def is_there(pid: int) -> bool:
     return Path(f"/proc/{pid}").exists()
 
@@ -88,3 +96,5 @@ def test_a_server_that_is_killed_loses_no_request_that_it_had_sent_to_be_scored_
         server.process.wait()
         until(lambda: not is_there(child))
     assert beside(released).keys() >= last
+    # While the candidate answers nobody, it is known of both how long they take there.
+    assert timed(released) >= {(request, released.version(1)) for request in last}
