@@ -33,14 +33,9 @@ PLANS = {
     "`ab_test`": Plan(rules_of(strategy="ab_test"), most=20_000),
     "`bandit`": Plan(rules_of(strategy="bandit"), most=50_000),
     "`bandit`, not paired": Plan(rules_of(strategy="bandit", paired=False), most=20_000),
-    "`bandit`, not paired, other features": Plan(
-        rules_of(strategy="bandit", paired=False), afterwards=False, most=20_000
-    ),
 }
 EQUAL_UNTIL = 20_000
 """Requests after which a rollout of equal models is ended at the latest, since nothing else would end it."""
-SLOW_TO_TELL = {"`bandit`, not paired, other features": ("equal", "loss +5 %", "loss −5 %")}
-"""Plans of which only losses are simulated, since all else is as in the plan before."""
 
 
 def simulate(truth: Truth, plan: Plan, rng: np.random.Generator) -> Outcome:
@@ -138,5 +133,5 @@ def cell(plan: str, truth: str, runs: int, seed: int = 0) -> Cell:
 def every_cell(runs: int) -> Iterator[Cell]:
     """All plans and truths."""
     for plan in PLANS:
-        for truth in SLOW_TO_TELL.get(plan, WORSE_OR_BETTER):
+        for truth in WORSE_OR_BETTER:
             yield cell(plan, truth, runs)
