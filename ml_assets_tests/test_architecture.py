@@ -1,6 +1,7 @@
 """The rules of the house that a machine can hold: who may import whom, what is heavy, what must be described."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,16 @@ def name_of(path: Path) -> str:
     return ".".join(("ml_assets", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__")
 
 
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+@cache
+def imported_by(path: Path) -> frozenset[str]:
+    return frozenset(imports(tree_of(path)))
+
+
 def imports(tree: ast.AST) -> set[str]:
     found = set()
     for node in ast.walk(tree):
@@ -75,8 +86,8 @@ def layer_of(module: str) -> int | None:
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_module(path):
-    module, tree = name_of(path), ast.parse(path.read_text())
-    everything, loaded = imports(tree), at_module_level(tree)
+    module, tree = name_of(path), tree_of(path)
+    everything, loaded = imported_by(path), at_module_level(tree)
     own = layer_of(module)
     above = sorted(i for i in everything if own is not None and (layer_of(i) or 0) > own)
     assert not above, f"{module} imports from a layer above its own: {above}"
@@ -94,14 +105,14 @@ def test_module(path):
 
 def test_packages_hold_a_docstring_only():
     for path in PACKAGE.rglob("__init__.py"):
-        body = ast.parse(path.read_text()).body
+        body = tree_of(path).body
         assert len(body) == 1, path
         assert isinstance(body[0], ast.Expr), path
 
 
 def test_no_module_is_an_orphan():
     scripts = sorted((PACKAGE.parent / "scripts").glob("*.py"))
-    used = set().union(*(imports(ast.parse(p.read_text())) for p in [*MODULES, *scripts]))
+    used = set().union(*(imported_by(p) for p in [*MODULES, *scripts]))
     orphans = {name_of(p) for p in MODULES if p.name != "__init__.py"} - used
     entries = {
         "ml_assets.definitions", "ml_assets.cli", "ml_assets.serving.trial", "ml_assets.serving.shadows.process",
@@ -135,9 +146,5 @@ def test_only_one_module_knows_each_outside_world():
         "dvc": "resources/versioning.py", "requests": None, "aiohttp": "resources/serving_client.py",
     }  # fmt: skip
     for package, owner in owners.items():
-        users = [
-            str(p.relative_to(PACKAGE))
-            for p in MODULES
-            if package in {i.split(".")[0] for i in imports(ast.parse(p.read_text()))}
-        ]
+        users = [str(p.relative_to(PACKAGE)) for p in MODULES if package in {i.split(".")[0] for i in imported_by(p)}]
         assert set(users) <= {owner}, f"{package} is imported by {users}"

@@ -1,4 +1,3 @@
-import multiprocessing
 import shutil
 import sqlite3
 import threading
@@ -12,6 +11,7 @@ from ml_assets.core.errors import LedgerConflict, LedgerError
 from ml_assets.resources import ledger_database as ledger_module
 from ml_assets.resources.ledger import Ledger
 from ml_assets.resources.ledger_database import LedgerDatabase, shown_url
+from ml_assets_tests.forked import forked
 from ml_assets_tests.postgres import Postgres
 from ml_assets_tests.serving.running import until
 
@@ -170,8 +170,7 @@ def _append_until(url: str, count: int) -> None:
 
 def test_parallel_writers_lose_nothing_and_keep_the_chain(file):
     ledger = Ledger(url=f"sqlite:///{file}")
-    spawn = multiprocessing.get_context("spawn")
-    writers = [spawn.Process(target=_append_until, args=(ledger.url, 10)) for _ in range(3)]
+    writers = [forked().Process(target=_append_until, args=(ledger.url, 10)) for _ in range(3)]
     for w in writers:
         w.start()
     for w in writers:

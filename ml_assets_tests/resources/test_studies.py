@@ -1,6 +1,5 @@
 """Studies: opened at once by many processes, in SQLite and in Postgres, and the same wherever they are stored."""
 
-import multiprocessing
 import sqlite3
 from contextlib import closing
 
@@ -9,6 +8,7 @@ import pytest
 
 from ml_assets.resources import studies as studies_module
 from ml_assets.resources.studies import Studies
+from ml_assets_tests.forked import forked
 from ml_assets_tests.postgres import Postgres
 
 PROCESSES = 3
@@ -48,7 +48,7 @@ def opened(url, name, barrier, answers):
 
 
 def test_many_processes_open_a_new_database_at_once(url):
-    context = multiprocessing.get_context("spawn")
+    context = forked()
     barrier, answers = context.Barrier(PROCESSES), context.Queue()
     processes = [context.Process(target=opened, args=(url, "race", barrier, answers)) for _ in range(PROCESSES)]
     for process in processes:
