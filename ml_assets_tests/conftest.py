@@ -6,6 +6,8 @@ import os
 import shutil
 import sys
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -25,6 +27,8 @@ from ml_assets.replay import Replay
 from ml_assets.resources.ledger import Ledger
 from ml_assets.resources.models import Models
 from ml_assets.resources.storage import Store
+from ml_assets_tests.instances import keep_connections
+from ml_assets_tests.paper import leave_blank
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -108,13 +112,20 @@ class Project:
         return "\n".join(said)
 
 
-@pytest.fixture
-def project(tmp_path, monkeypatch):
+@contextmanager
+def project_in(root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
+    """A new project that can be imported, and is forgotten afterwards."""
     package = f"project_{uuid.uuid4().hex}"
-    monkeypatch.syspath_prepend(str(tmp_path))
-    yield Project(tmp_path, package)
+    monkeypatch.syspath_prepend(str(root))
+    yield Project(root, package)
     for name in [m for m in sys.modules if m.split(".")[0] == package]:
         del sys.modules[name]
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    with project_in(tmp_path, monkeypatch) as found:
+        yield found
 
 
 ROWS = 1500
@@ -189,7 +200,6 @@ class World:
 
     def __init__(self, project, instance: dg.DagsterInstance) -> None:
         self.project, self.instance = project, instance
-        copy_trips_code(project.folder)
 
     def replay(
         self, last: str | None = None, table: dict = TABLE, pipeline: dict = PIPELINE, first: str | None = None
@@ -201,13 +211,25 @@ class World:
 
 
 @pytest.fixture
-def world(project, tmp_path, monkeypatch):
-    # Pictures are half of a partition's time: they are made here, and drawn in the tests that look at them.
-    monkeypatch.setattr("matplotlib.backends.backend_agg.FigureCanvasAgg.draw", lambda blank: blank.get_renderer())
+def paper(monkeypatch) -> None:
+    """What becomes of pictures in a world; tests that look at them, or have some of their own, have another paper."""
+    leave_blank(monkeypatch)
+
+
+@pytest.fixture
+def world(project, tmp_path, monkeypatch, paper):
     monkeypatch.setenv("ML_ASSETS_DATA", str(tmp_path / "data"))
     monkeypatch.delenv("ML_ASSETS_SOURCE", raising=False)
+    copy_trips_code(project.folder)
     with dg.DagsterInstance.ephemeral(str(tmp_path)) as instance:
         yield World(project, instance)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def kept_connections() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        keep_connections(patch)
+        yield
 
 
 class BundlesWithoutModels(Models):

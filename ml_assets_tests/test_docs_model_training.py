@@ -8,6 +8,7 @@ import yaml
 
 from ml_assets.core.releases import decisions
 from ml_assets.resources.materializations import latest
+from ml_assets_tests.paper import leave_undrawn
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PAGE = (REPOSITORY / "docs/model-training.md").read_text()
@@ -15,6 +16,11 @@ EXAMPLES = {
     heading: yaml.safe_load(block)
     for heading, block in re.findall(r"^## ([^\n]+)\n(?:(?!^## ).)*?```yaml\n(.*?)```", PAGE, re.DOTALL | re.MULTILINE)
 }
+
+
+@pytest.fixture
+def paper(monkeypatch):
+    leave_undrawn(monkeypatch)
 
 
 def trained(world, heading: str, **attributes):

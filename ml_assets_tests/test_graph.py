@@ -14,6 +14,12 @@ from ml_assets.core.releases import live
 from ml_assets.replay import Replay
 from ml_assets.resources.materializations import latest
 from ml_assets.summarize import summarize
+from ml_assets_tests.paper import leave_undrawn
+
+
+@pytest.fixture
+def paper(monkeypatch):
+    leave_undrawn(monkeypatch)
 
 
 def test_history_replayed(world):

@@ -27,6 +27,7 @@ from ml_assets.core.metrics import losses
 from ml_assets.core.split import PARTS
 from ml_assets.project import pipeline_named
 from ml_assets_tests.conftest import REPOSITORY, Project
+from ml_assets_tests.paper import leave_blank
 
 pytestmark = pytest.mark.slow(seconds=450)
 DEFS = REPOSITORY / "ml_assets/defs"
@@ -35,10 +36,11 @@ SHIPPED_TRIALS = yaml.safe_load((DEFS / "trip_duration/defs.yaml").read_text())[
 
 @pytest.fixture(scope="module")
 def replayed(tlc, tmp_path_factory):
-    """The folder of a replay of all months, which is the data folder of all that is done in this module."""
+    """The folder of a replay of all months, without pictures: the data folder of all that is done in this module."""
     folder = tmp_path_factory.mktemp("real")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ML_ASSETS_DATA", str(folder / "data"))
+        leave_blank(patch)
         done = CliRunner().invoke(main, ["demo", "--source", str(tlc), "--json", str(folder / "summary.json")])
         assert done.exit_code == 0, done.output
         yield folder

@@ -19,6 +19,7 @@ from ml_assets.resources.reports import Reports
 from ml_assets.resources.storage import JsonStore
 from ml_assets.rollout_sensors import looked, rollout_sensor
 from ml_assets.serving.prediction_log import PredictionLog
+from ml_assets_tests.paper import leave_undrawn
 from ml_assets_tests.test_rolling_out import NOW, Rolled
 
 GOOD = [Leg(0, 0, Seen(20, 20), Seen(0, 20))]
@@ -142,7 +143,7 @@ def test_it_moves_by_what_a_server_has_logged(rolled, tmp_path, log, kind, reaso
 
 
 def test_the_asset_shows_state_arms_and_evidence(rolled, tmp_path, monkeypatch):
-    monkeypatch.setattr("matplotlib.backends.backend_agg.FigureCanvasAgg.draw", lambda blank: blank.get_renderer())
+    leave_undrawn(monkeypatch)
     pipeline = rolled.release_desk.pipeline
 
     @dg.asset(key=pipeline.key("decision"), partitions_def=pipeline.table.partitions)

@@ -6,8 +6,8 @@ The file holds rounds of cases; the cases of a round go on two at a time. A case
 which is copied `from` another one if that is given, the `last` partition, and `children`, one after the other. A child
 does what `ml-assets demo` does, and trains as of the last partition; it stops `until` a step of the replay is done, has
 an `environment` of its own, and a `hindrance`. What a child left that did not end well is copied to `<data>-<its
-number>`, as it was found; what each said is in `<data>-<its number>.said`. Pictures are made and not drawn: that is a
-quarter of a training this small.
+number>`, as it was found; what each said is in `<data>-<its number>.said`. Pictures are a blank pixel each: they would
+be half of a training this small.
 
 Prints the exit codes of each case, round by round. The heavy packages are imported once, before forking, and not used
 by the parent: what has threads would not survive a fork.
@@ -24,6 +24,8 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from ml_assets_tests.paper import Blank
 
 AT_ONCE = 2
 FILLER = "filler"
@@ -216,7 +218,8 @@ def main() -> None:
     import sklearn.linear_model
     import sklearn.tree  # noqa: F401
     import sqlalchemy.orm
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib import figure
+    from matplotlib.backends import backend_agg
 
     import ml_assets.components
     import ml_assets.definitions
@@ -224,7 +227,7 @@ def main() -> None:
 
     # Else every child would do it anew.
     sqlalchemy.orm.configure_mappers()
-    FigureCanvasAgg.draw = lambda blank: blank.get_renderer()
+    figure.Figure = backend_agg.FigureCanvasAgg = Blank
     rounds = json.loads(file.read_text())
     sys.stdout.write(json.dumps([run_round(cases, file.parent) for cases in rounds]))
 

@@ -15,10 +15,16 @@ from ml_assets.core.recency import Recency
 from ml_assets.core.retraining.trainings import Plan
 from ml_assets.core.trials import FoldScore, TrialRecord, Tuned
 from ml_assets.resources.model_shelf import ModelShelf
+from ml_assets_tests.paper import leave_undrawn
 
 KEY = dg.AssetKey(["duration", "retraining_backtest"])
 FEATURES = ("raw", "validated", "quarantine", "features")
 MONTHS = [f"2018-0{m}" for m in range(1, 9)]
+
+
+@pytest.fixture
+def paper(monkeypatch):
+    leave_undrawn(monkeypatch)
 
 
 class Recorded:

@@ -117,7 +117,7 @@ TABLE = {
 }
 
 
-def test_a_split_by_group_and_a_target_encoding_through_the_graph(project, tmp_path, monkeypatch):
+def test_a_split_by_group_and_a_target_encoding_through_the_graph(project, tmp_path, monkeypatch, paper):
     monkeypatch.setenv("ML_ASSETS_DATA", str(tmp_path / "data"))
     monkeypatch.delenv("ML_ASSETS_SOURCE", raising=False)
     shutil.copy(REPOSITORY / "ml_assets/defs/trips/schema.py", project.folder)
