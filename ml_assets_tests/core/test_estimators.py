@@ -1,6 +1,8 @@
 """Estimators of error: honest under covariate shift, blind to concept drift, the same again from their files."""
 
 import json
+from copy import deepcopy
+from functools import cache
 
 import numpy as np
 import polars as pl
@@ -32,6 +34,13 @@ def minutes(rng: np.random.Generator, x: np.ndarray, concept: float = 1.0) -> np
 
 
 def loss_model(seed: int, metric: str = "mae") -> tuple[LossModel, np.random.Generator]:
+    """A model of the loss, fitted once for a seed, and what goes on from what was drawn for it."""
+    model, rng = fitted_on(seed, metric)
+    return model, deepcopy(rng)
+
+
+@cache
+def fitted_on(seed: int, metric: str) -> tuple[LossModel, np.random.Generator]:
     rng = np.random.default_rng(seed)
     frame, scores, x = draw(rng, FITTED)
     loss = losses(metric, minutes(rng, x), scores)
