@@ -10,6 +10,9 @@ BENCH_MLSERVER_READY := .venv-bench-mlserver/.ready
 CLIENTS_READY := .venv-clients/.ready
 CLIENTS_HOSTED_READY := .venv-clients-hosted/.ready
 
+# Every command is many processes, each of which would compile the package, or the tests, anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo demo-live test dev bench lint clean setup slow clients
 
 demo: setup
@@ -39,6 +42,7 @@ lint: setup
 clean:
 	rm -rf .venv .venv-dvc .venv-bench .venv-bench-* .venv-clients .venv-clients-hosted .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	git clean -fdXq data
+	find benchmarks ml_assets ml_assets_tests scripts -name __pycache__ -prune -exec rm -rf {} +
 
 setup: $(READY) $(DVC_READY)
 
