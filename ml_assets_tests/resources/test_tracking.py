@@ -1,13 +1,10 @@
-"""MLflow as a reader finds it after real deliveries: whole, once, settled, and never in a training's way."""
+"""MLflow as a reader finds it after real deliveries: whole, once and settled."""
 
 import json
 import os
 import shutil
-import socket
 import sqlite3
-import time
 from contextlib import closing
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import dagster as dg
@@ -19,47 +16,11 @@ from ml_assets.core.tracked import Entry, TrackedRun, Trial
 from ml_assets.resources import tracking_runs
 from ml_assets.resources.tracking import Tracking
 from ml_assets.resources.tracking_queue import Queue
+from ml_assets_tests.resources.tracked import RUN, client_of, entries, files_in, rows_in, runs_in, tracking_in
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:The ``noload`` loader strategy:sqlalchemy.exc.SADeprecationWarning"  # mlflow 3.17 with SQLAlchemy 2.1
 )
-
-_spec = spec_from_file_location("tracking_processes", Path(__file__).with_name("tracking_processes.py"))
-entries = module_from_spec(_spec)
-_spec.loader.exec_module(entries)
-
-RUN = TrackedRun("trip_duration", "0a1b2c3d", "2019-03", 1000.5, "train", "drift", "ab" * 20)
-
-
-def tracking_in(folder, **changed):
-    return Tracking(**{"uri": f"sqlite:///{folder}/mlflow.db", "queue": f"{folder}/tracking", **changed})
-
-
-def client_of(folder):
-    from mlflow import MlflowClient
-
-    return MlflowClient(f"sqlite:///{folder}/mlflow.db", f"sqlite:///{folder}/mlflow.db")
-
-
-def runs_in(folder, name="trip_duration"):
-    client = client_of(folder)
-    experiment = client.get_experiment_by_name(name)
-    found = client.search_runs([experiment.experiment_id], max_results=500) if experiment else []
-    return {
-        "runs": [r for r in found if "mlflow.parentRunId" not in r.data.tags],
-        "trials": sorted((r for r in found if "mlflow.parentRunId" in r.data.tags), key=lambda r: r.info.run_name),
-    }
-
-
-def rows_in(folder):
-    """Rows of every table, without clocks and random ids that differ by delivery."""
-    with closing(sqlite3.connect(f"{folder}/mlflow.db")) as database:
-        tables = [t for (t,) in database.execute("select name from sqlite_master where type = 'table'")]
-        return {t: database.execute(f'select count(*) from "{t}"').fetchone()[0] for t in tables}
-
-
-def files_in(folder):
-    return sorted(str(p.relative_to(folder)) for p in (folder / "mlartifacts").rglob("*") if p.is_file())
 
 
 @pytest.fixture(scope="module")
@@ -335,86 +296,6 @@ def test_it_prints_nothing(data, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.fixture
-def silent_port():
-    """A server that accepts and never answers."""
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        server.listen(16)
-        yield server.getsockname()[1]
-
-
-@pytest.fixture
-def closed_port():
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        return server.getsockname()[1]
-
-
-@pytest.mark.parametrize("scheme", ["http://127.0.0.1:{}", "postgresql://me:hunter2@127.0.0.1:{}/mlflow"])
-@pytest.mark.parametrize("port", ["closed_port", "silent_port"])
-def test_a_tracker_that_does_not_answer_fails_nothing_and_loses_nothing(data, scheme, port, request, caplog):
-    uri = scheme.format(request.getfixturevalue(port))
-    gone = tracking_in(data, uri=uri, timeout_seconds=1)
-    started = time.monotonic()
-    for step in ("training_set", "tuning", "candidate"):
-        told = gone.track(RUN, step, entries.entry_of(step))
-        assert told["tracked_by"].value.startswith("mlflow: ")
-        assert "mlflow_run" not in told
-    assert time.monotonic() - started < 20
-    last = caplog.records[-1].getMessage()
-    for part in ("mlflow at ", "3 entries", "cure: see that", "ml-assets catch-up", str(data / "tracking")):
-        assert part in last
-    assert "hunter2" not in caplog.text
-    with dg.DagsterInstance.ephemeral() as instance:
-        assert gone.settle(instance) == {}
-
-    delivered = tracking_in(data).catch_up()
-    assert (delivered.delivered, delivered.waiting) == ({"mlflow": 3}, {"mlflow": 0})
-    found = runs_in(data)
-    assert [r.info.run_name for r in found["runs"]] == ["trip_duration 2019-03"]
-    assert len(found["trials"]) == 4
-
-
-def test_a_locked_a_damaged_and_a_forbidden_database_fail_nothing(data, caplog):
-    (data / "mlflow.db").write_bytes(b"this is no database, " * 100)
-    assert tracking_in(data).track(RUN, "tuning", Entry())["tracked_by"].value == "mlflow: 1 waiting"
-    assert "file is not a database" in caplog.text
-    nowhere = Tracking(uri="sqlite:////proc/nowhere/mlflow.db", queue=f"{data}/tracking2")
-    assert nowhere.track(RUN, "tuning", Entry())["tracked_by"].value == "mlflow: 1 waiting"
-
-
-def test_a_deleted_experiment_is_told_and_waits(data, caplog):
-    tracking, client = tracking_in(data), client_of(data)
-    experiment = client.create_experiment("trip_duration", f"{data}/mlartifacts/trip_duration")
-    client.delete_experiment(experiment)
-    tracking.track(RUN, "tuning", Entry())
-    assert "a deleted experiment or run can be restored" in caplog.text
-    client.restore_experiment(experiment)
-    tracking.catch_up()
-    assert len(runs_in(data)["runs"]) == 1
-
-
-def test_a_fault_of_ours_is_raised(data, monkeypatch):
-    def broken(*_):
-        raise KeyError("ours")
-
-    monkeypatch.setattr("ml_assets.resources.tracking.log_entry", broken)
-    with pytest.raises(KeyError, match="ours"):
-        tracking_in(data).track(RUN, "tuning", Entry())
-    assert Queue(data / "tracking").pending("mlflow") == []
-    [run] = runs_in(data)["runs"]
-    assert run.info.status == "RUNNING"
-
-
-def test_a_bundle_that_is_gone_is_a_fault_of_ours(data, bundle):
-    from ml_assets.core.errors import BundleError
-
-    with pytest.raises(BundleError, match=r"no manifest\.json"):
-        tracking_in(data).track(RUN, "candidate", entries.entry_of("candidate", (bundle[0], "ab" * 32)))
-    assert client_of(data).search_model_versions() == []
-
-
 def test_a_database_of_an_older_mlflow_is_upgraded_and_kept(tmp_path, caplog):
     import sqlalchemy as sa
     from alembic import command
@@ -463,27 +344,6 @@ def test_an_unknown_tracker_and_a_missing_package_are_told_at_once(tmp_path, mon
         assert tracking_in(tmp_path, trackers=["mlflow"])
 
 
-def test_every_tracker_gets_the_same_and_one_that_is_down_holds_up_none(data, closed_port, caplog):
-    every = tracking_in(data, uri=f"http://127.0.0.1:{closed_port}", trackers=["mlflow", "tensorboard"])
-    told = every.track(RUN, "tuning", entries.entry_of("tuning"))
-    assert told["tracked_by"].value == "mlflow: 1 waiting, tensorboard"
-    assert list((data / "tensorboard/trip_duration/2019-03 0a1b2c3d/tuning").glob("events.*"))
-    # Whoever catches up: also one that would not tell MLflow anything itself.
-    delivered = tracking_in(data, trackers=["tensorboard"]).catch_up()
-    assert (delivered.delivered, len(runs_in(data)["trials"])) == ({"mlflow": 1}, 4)
-
-
-def test_pipelines_with_other_trackers_share_a_journal(data, closed_port):
-    gone = tracking_in(data, uri=f"http://127.0.0.1:{closed_port}")
-    gone.track(RUN, "tuning", Entry())
-    other = TrackedRun("high_tip", "2c3d", "2019-03", 5.0)
-    assert gone.of(["tensorboard"]).track(other, "tuning", Entry())["tracked_by"].value == "tensorboard"
-    assert [p.name for p in (data / "tensorboard").iterdir()] == ["high_tip"]
-    assert len(Queue(data / "tracking").pending("mlflow")) == 1
-    with pytest.raises(ConfigError, match="comet"):
-        gone.of(["comet"])
-
-
 def test_steps_of_a_real_dagster_run_share_one_run(data):
     @dg.asset(key=["trip_duration", "candidate"], partitions_def=dg.StaticPartitionsDefinition(["2019-03"]))
     def candidate(context: dg.AssetExecutionContext, tracking: Tracking) -> dg.MaterializeResult:
@@ -507,91 +367,3 @@ def test_steps_of_a_real_dagster_run_share_one_run(data):
     assert (run.info.start_time, run.info.end_time) == (int(record.start_time * 1000), int(record.end_time * 1000))
     [event] = result.get_asset_materialization_events()
     assert event.materialization.metadata["mlflow_run_id"].value == run.info.run_id
-
-
-KILLS = {
-    "tuning": [
-        (["create_run", 1], False), (["create_run", 1], True), (["log_batch", 1], True), (["log_inputs", 1], False),
-        (["log_artifacts", 1], False), (["create_run", 3], True), (["log_batch", 3], False),
-        (["set_terminated", 2], False), (["set_terminated", 4], True), (["mark", 1], False),
-    ],
-    "candidate": [
-        (["log_artifacts", 1], True), (["create_registered_model", 1], False), (["create_registered_model", 1], True),
-        (["create_model_version", 1], False), (["create_model_version", 1], True),
-    ],
-    "champion": [(["set_registered_model_alias", 1], False), (["set_registered_model_alias", 1], True)],
-}  # fmt: skip
-EVERY = [(step, *kill) for step, kills in KILLS.items() for kill in kills]
-STEPS = ("tuning", "candidate", "champion")
-KILLED = "0a1b2c3d-0000-4000-8000-000000000000"
-
-
-def killed_cases(kills, folder, fresh_database, bundle):
-    """Three steps of a run, each in a process; one of them is killed, and at last the queue is caught up."""
-    cases = []
-    for i, (step, kill, after) in enumerate(kills):
-        place = folder / str(i)
-        place.mkdir()
-        shutil.copy(fresh_database, place / "mlflow.db")
-        children = [{"step": s, "started": 5.0} for s in (*STEPS, "catch_up")]
-        children[STEPS.index(step)] |= {"kill": kill, "after": after}
-        tracking = {"uri": f"sqlite:///{place}/mlflow.db", "queue": f"{place}/tracking"}
-        cases.append({"run": KILLED, "tracking": tracking, "bundle": list(bundle), "children": children})
-    return cases
-
-
-def check_kills(kills, folder, codes, bundle):
-    for i, (step, kill, after) in enumerate(kills):
-        where = f"{step}: {'after' if after else 'before'} {kill}"
-        assert codes[i] == [-9 if s == step else 0 for s in (*STEPS, "catch_up")], where
-        check_whole(folder / str(i), bundle, where)
-
-
-def check_whole(folder, bundle, where):
-    found, client = runs_in(folder), client_of(folder)
-    assert len(found["runs"]) == 1, where
-    [run] = found["runs"]
-    assert [t.info.run_name for t in found["trials"]] == [f"trial 00{i}" for i in range(4)], where
-    assert [t.info.status for t in found["trials"]] == ["FINISHED", "KILLED", "FINISHED", "FINISHED"], where
-    assert [len(client.get_metric_history(t.info.run_id, "score")) for t in found["trials"]] == [1] * 4, where
-    for step in STEPS:
-        assert len(client.get_metric_history(run.info.run_id, f"{step}/train")) == 3, where
-        assert f"{step}/trees" in run.data.params, where
-    assert len(client.get_run(run.info.run_id).inputs.dataset_inputs) == 3, where
-    [version] = client.search_model_versions("name = 'trip_duration'")
-    assert (version.status, version.tags["bundle"]) == ("READY", bundle[1]), where
-    assert client.get_model_version_by_alias("trip_duration", "champion").version == version.version, where
-    assert (Path(version.source) / "data" / bundle[1] / "manifest.json").is_file(), where
-    assert client.search_logged_models([run.info.experiment_id]) == [], where
-    with dg.DagsterInstance.ephemeral() as instance:
-        create_run_for_test(instance, run_id=KILLED, status=dg.DagsterRunStatus.FAILURE)
-        tracking_in(folder).settle(instance)
-    assert {r.info.status for rs in runs_in(folder).values() for r in rs} <= {"FINISHED", "FAILED", "KILLED"}, where
-
-
-@pytest.fixture(scope="module")
-def in_processes(tmp_path_factory, fresh_database, bundle, processes):
-    """What six steps at once have made of no database, and steps that were killed and caught up."""
-    folder = tmp_path_factory.mktemp("processes")
-    steps = [f"step{i}" for i in range(5)] + ["tuning"]
-    tracking = {"uri": f"sqlite:///{folder}/six/mlflow.db", "queue": f"{folder}/six/tracking"}
-    at_once = {"run": KILLED, "tracking": tracking, "at_once": True, "children": [{"step": s} for s in steps]}
-    cases = killed_cases(EVERY, folder, fresh_database, bundle)
-    return folder, processes([at_once, *cases])
-
-
-@pytest.mark.slow(seconds=50)
-def test_six_steps_in_six_processes_share_one_run_of_a_database_that_was_not_there(in_processes):
-    folder, codes = in_processes[0] / "six", in_processes[1][0]
-    assert codes == [0] * 6
-    found = runs_in(folder)
-    [run] = found["runs"]
-    assert {name.split("/")[0] for name in run.data.params} == {*(f"step{i}" for i in range(5)), "tuning"}
-    assert (run.info.status, len(found["trials"])) == ("RUNNING", 4)
-    assert [p.name for p in folder.glob("*mlflow.db*") if not p.name.endswith(("-wal", "-shm"))] == ["mlflow.db"]
-
-
-@pytest.mark.slow(seconds=50)
-def test_a_kill_anywhere_is_made_good(in_processes, bundle):
-    folder, codes = in_processes
-    check_kills(EVERY, folder, codes[1:], bundle)
