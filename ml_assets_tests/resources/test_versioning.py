@@ -1,115 +1,32 @@
+"""Partitions kept by DVC: versioned once, brought back to the byte, and refused where that can't be."""
+
 import errno
-import hashlib
 import json
-import multiprocessing
 import os
-import random
 import shutil
-import signal
 import stat
-import time
 from pathlib import Path
 
 import pytest
 from upath import UPath
 
 from ml_assets.core.errors import PartitionMissing, VersioningError
-from ml_assets.resources import dvc_command, versioning
-from ml_assets.resources.dvc_command import alone
+from ml_assets.resources import versioning
 from ml_assets.resources.dvc_folder import DvcFolder
-from ml_assets.resources.versioning import Pointer, Versions
-
-REPOSITORY = Path(__file__).resolve().parents[2]
-DVC = REPOSITORY / ".venv-dvc" / "bin" / "dvc"
-needs_dvc = pytest.mark.skipif(not DVC.exists(), reason=f"no {DVC.relative_to(REPOSITORY)}; make setup installs it")
-forked = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-
-A, B, C = "trip_duration/features/2019-01", "trip_duration/features/2019-02", "a table/[odd] & names/2019-03-01-05:00"
-
-
-def silent(_: str) -> None: ...
-
-
-def content(seed: object, size: int = 50_000) -> bytes:
-    return random.Random(str(seed)).randbytes(size)
-
-
-def sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
-
-
-def pointer(data: bytes) -> Pointer:
-    return Pointer(hashlib.md5(data).hexdigest(), len(data))
-
-
-def wanted(contents: dict[str, bytes]) -> dict[str, tuple[Pointer, str]]:
-    return {key: (pointer(data), sha256(data)) for key, data in contents.items()}
-
-
-def files_of(folder: Path, *suffixes: str) -> list[str]:
-    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file() and p.name.endswith(suffixes))
-
-
-class Bench:
-    """Partitions in a store, a DVC folder, its remote, and a record of the calls of dvc."""
-
-    def __init__(self, base: Path) -> None:
-        self.base = base
-        self.root, self.remote, self.calls_file = base / "versions", base / "remote", base / "calls"
-        self.store = base / "store"
-        self.store.mkdir(parents=True, exist_ok=True)
-
-    def script(self, body: str) -> str:
-        """A command in place of dvc; $DVC in it is the real one, $2 the verb."""
-        path = self.base / f"dvc{hashlib.md5(body.encode()).hexdigest()[:8]}"
-        path.write_text(f'#!/bin/bash\nDVC="{DVC}"\n{body}\n')
-        path.chmod(0o755)
-        return str(path)
-
-    def versions(self, body: str | None = None, **options) -> Versions:
-        counting = f'echo "$2" >> "{self.calls_file}"\n{body or "exec $DVC"} "$@"' if body is None else body
-        return Versions(
-            **{"root": str(self.root), "remote": str(self.remote), "command": self.script(counting), **options}
-        )
-
-    def calls(self) -> list[str]:
-        """The verbs called since the last look."""
-        said = self.calls_file.read_text().split() if self.calls_file.exists() else []
-        self.calls_file.unlink(missing_ok=True)
-        return said
-
-    def stored(self, contents: dict[str, bytes]) -> dict[str, Path]:
-        paths = {key: self.store / f"{key}.parquet" for key in contents}
-        for key, path in paths.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(contents[key])
-        return paths
-
-    def add(self, contents: dict[str, bytes], versions: Versions | None = None, tell=silent) -> dict[str, Pointer]:
-        hashes = {key: sha256(data) for key, data in contents.items()}
-        return (versions or self.versions()).add(self.stored(contents), hashes, tell)
-
-    def restored(self, contents: dict[str, bytes], tell=silent) -> dict[str, bytes]:
-        target = self.base / "restored"
-        shutil.rmtree(target, ignore_errors=True)
-        paths = self.versions().restore(wanted(contents), target, tell)
-        assert paths == {key: target / f"{key}.parquet" for key in contents}
-        assert files_of(target, "") == sorted(f"{key}.parquet" for key in contents)
-        return {key: path.read_bytes() for key, path in paths.items()}
-
-    def cached(self, data: bytes) -> Path:
-        return DvcFolder(self.root, "").cached(pointer(data))
-
-    def on_remote(self, data: bytes, remote: Path | None = None) -> Path:
-        return (remote or self.remote) / self.cached(data).relative_to(self.root / ".dvc" / "cache")
-
-    def damage(self, path: Path, to: bytes | None = None) -> None:
-        path.chmod(0o644)
-        path.write_bytes(to or b"damaged" + path.read_bytes()[7:])
-        path.chmod(0o444)  # as DVC protects it, so that it trusts it
-
-
-THREE = {A: content(1), B: content(2), C: content(3)}
+from ml_assets.resources.versioning import Pointer
+from ml_assets_tests.resources.dvc_bench import (
+    THREE,
+    A,
+    B,
+    Bench,
+    C,
+    content,
+    files_of,
+    needs_dvc,
+    pointer,
+    sha256,
+    silent,
+)
 
 
 @pytest.fixture
@@ -289,138 +206,6 @@ def test_what_killed_processes_left_hinders_nobody(versioned):
     assert versioned.add({B: THREE[B]}) == {B: pointer(THREE[B])}
     assert versioned.cached(THREE[B]).read_bytes() == THREE[B]
     assert [p.exists() for p in (database, half_file, old, young)] == [False, False, False, True]
-
-
-@needs_dvc
-@forked
-def test_two_processes_at_once_both_succeed(bench):
-    contents = [{A: content(1), B: content(2)}, {B: content(3), C: content(4)}]
-    told = bench.base / "told"
-
-    def tell(message: str) -> None:
-        with told.open("a") as f:
-            f.write(message + "\n")
-
-    def run(mine: dict[str, bytes], store: Path) -> None:
-        bench.store = store
-        assert bench.add(mine, tell=tell) == {key: pointer(data) for key, data in mine.items()}
-
-    children = [in_child(run, mine, bench.base / f"store{i}") for i, mine in enumerate(contents)]
-    for child in children:
-        child.join()
-    assert [child.exitcode for child in children] == [0, 0]
-    assert "waiting for another run that versions data (process" in told.read_text()
-    for mine in contents:
-        assert bench.restored(mine) == mine
-        assert all(bench.on_remote(data).exists() for data in mine.values())
-    assert sorted(bench.calls()) == ["add", "add", "push", "push"]
-
-
-def in_child(function, *arguments):
-    child = multiprocessing.get_context("fork").Process(target=function, args=arguments)
-    child.start()
-    return child
-
-
-class Deadly:
-    """A stored file whose reader is killed."""
-
-    def open(self, _: str):
-        os.kill(os.getpid(), signal.SIGKILL)
-
-
-KILL_BOTH = 'kill -9 $PPID; [ -n "$!" ] && kill -9 $!; exit 1'
-WHEN_THERE_IS = '$DVC "$@" & until compgen -G "{}" >/dev/null; do sleep 0.005; done; ' + KILL_BOTH
-MOMENTS = {
-    "before dvc add": f"[ $2 = add ] && {{ {KILL_BOTH}; }}",
-    "in dvc add, something is in the cache": WHEN_THERE_IS.format(".dvc/cache/files/md5/*/*"),
-    "in dvc add, a pointer is there": WHEN_THERE_IS.format("p/*/*/*.dvc"),
-    "in dvc add, which goes on": '$DVC "$@" & sleep 0.3; [ $2 = add ] && kill -9 $PPID; wait',
-    "in dvc push": '[ $2 = add ] && exec $DVC "$@"; ' + WHEN_THERE_IS.format("../remote/files/md5/*/*"),
-    "after dvc push": f'$DVC "$@"; [ $2 = push ] && {{ {KILL_BOTH}; }}; exit 0',
-}
-
-
-@needs_dvc
-@forked
-@pytest.mark.slow
-@pytest.mark.parametrize("moment", MOMENTS)
-def test_a_run_that_is_killed_harms_no_later_one(bench, moment):
-    contents = {f"p/features/{i}": content(i, 2_000_000) for i in range(8)}
-    child = in_child(lambda: bench.add(contents, bench.versions(MOMENTS[moment])))
-    child.join()
-    assert child.exitcode == -signal.SIGKILL
-    assert bench.add(contents) == {key: pointer(data) for key, data in contents.items()}
-    assert files_of(bench.root, ".parquet") == []
-    assert all(bench.on_remote(data).read_bytes() == data for data in contents.values())
-    shutil.rmtree(bench.root)
-    assert bench.restored(contents) == contents
-
-
-@needs_dvc
-@forked
-def test_a_run_that_is_killed_while_it_copies_harms_no_later_one(bench):
-    hashes = {A: sha256(THREE[A]), B: sha256(THREE[B])}
-    child = in_child(lambda: bench.versions().add({A: bench.stored(THREE)[A], B: Deadly()}, hashes, silent))
-    child.join()
-    assert child.exitcode == -signal.SIGKILL
-    assert files_of(bench.root, ".parquet") == [f"{A}/{hashes[A]}.parquet"]
-    bench.add({B: THREE[B]})
-    assert files_of(bench.root, ".parquet") == []
-    assert bench.restored({B: THREE[B]}) == {B: THREE[B]}
-
-
-@forked
-def test_the_lock_is_held_until_the_dvc_of_a_killed_run_has_ended(bench):
-    versions = bench.versions("kill -9 $PPID; sleep 1.5")
-    started = time.monotonic()
-    child = in_child(lambda: bench.add(THREE, versions))
-    child.join()
-    assert child.exitcode == -signal.SIGKILL
-    with pytest.raises(VersioningError, match="still held"), alone(bench.base / "versions.lock", 0.1, silent):
-        pytest.fail("two at once")
-    said = []
-    with alone(bench.base / "versions.lock", 60, said.append):
-        assert time.monotonic() - started > 1.4
-    assert f"process {child.pid} on" in said[0]
-
-
-@forked
-def test_a_process_that_was_forked_meanwhile_does_not_keep_the_lock(bench):
-    with alone(bench.base / "versions.lock", 1, silent):
-        child = in_child(time.sleep, 30)
-    with alone(bench.base / "versions.lock", 0.1, silent):
-        assert child.is_alive()
-    child.kill()
-    child.join()
-
-
-def test_waiting_is_told_at_once_and_then_regularly_and_ends(bench, monkeypatch):
-    monkeypatch.setattr(dvc_command, "TELL_EVERY_SECONDS", 0.3)
-    said = []
-    with alone(bench.base / "versions.lock", 1, silent), pytest.raises(VersioningError, match="still held") as late:
-        bench.add(THREE, bench.versions("exit 0", patience_seconds=1), said.append)
-    assert f"process {os.getpid()} on " in str(late.value)
-    assert 2 <= len(said) <= 5
-    assert all(
-        message.startswith(f"waiting for another run that versions data (process {os.getpid()}") for message in said
-    )
-    assert said[0].endswith("; 0 s)")
-
-
-def test_a_long_call_is_told_of_and_ends_with_the_run(bench, monkeypatch):
-    monkeypatch.setattr(dvc_command, "TELL_EVERY_SECONDS", 0.2)
-    pid = bench.base / "pid"
-
-    def tell(message: str) -> None:
-        if message.startswith("dvc add has been running for"):
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        bench.add(THREE, bench.versions(f'echo $$ > "{pid}"; exec sleep 60'), tell)
-    with pytest.raises(ProcessLookupError):
-        os.kill(int(pid.read_text()), 0)
-    assert files_of(bench.root, ".parquet") == []
 
 
 @pytest.mark.parametrize("problem", ["missing", "not executable", "no program", "interpreter gone"])
