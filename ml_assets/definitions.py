@@ -9,12 +9,13 @@ from pathlib import Path
 import dagster as dg
 
 from ml_assets.resources.clock import Clock
+from ml_assets.resources.io_managers import JsonStore, ParquetStore
 from ml_assets.resources.ledger import Ledger
 from ml_assets.resources.models import Models
 from ml_assets.resources.prediction_log import PredictionLogs
 from ml_assets.resources.reports import Reports
 from ml_assets.resources.settings import settings
-from ml_assets.resources.storage import JsonStore, ParquetStore, Store
+from ml_assets.resources.storage import Store
 from ml_assets.resources.studies import Studies
 from ml_assets.resources.tables import CsvStore
 from ml_assets.resources.tracking import Tracking

@@ -16,8 +16,8 @@ import pytest
 from ml_assets.assets.release import champion, decision
 from ml_assets.core.errors import LedgerConflict, MLAssetsError, ReleaseRefused
 from ml_assets.resources.clock import Clock
+from ml_assets.resources.io_managers import JsonStore
 from ml_assets.resources.ledger import Ledger
-from ml_assets.resources.storage import JsonStore
 from ml_assets.resources.tracking import Tracking
 
 CHAMPION, CANDIDATE = "2018-03", "2018-06"

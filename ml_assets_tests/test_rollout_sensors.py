@@ -14,9 +14,9 @@ from ml_assets.core.log_segments import microseconds
 from ml_assets.core.prediction_log import Entry
 from ml_assets.core.rollout.observed import Leg, Seen
 from ml_assets.resources.clock import Clock
+from ml_assets.resources.io_managers import JsonStore
 from ml_assets.resources.prediction_log import PredictionLogs
 from ml_assets.resources.reports import Reports
-from ml_assets.resources.storage import JsonStore
 from ml_assets.rollout_sensors import looked, rollout_sensor
 from ml_assets.serving.prediction_log import PredictionLog
 from ml_assets_tests.paper import leave_undrawn

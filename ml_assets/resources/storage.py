@@ -1,7 +1,6 @@
 """Partitions and records on disk or in a bucket: written whole or not at all, identified by the SHA-256 of their bytes.
 
-Data moves between assets as Polars lazy frames over Parquet (`ParquetIOManager`), small records as JSON
-(`JsonIOManager`). Bundles are in `models`, pictures in `reports`.
+How Dagster hands them from asset to asset is in `io_managers`; bundles are in `models`, pictures in `reports`.
 """
 
 import hashlib
@@ -23,7 +22,7 @@ from ml_assets.core.errors import PartitionMissing
 from ml_assets.resources.durable import writing
 from ml_assets.resources.remote import is_remote
 from ml_assets.resources.text_counts import count_texts
-from ml_assets.resources.whole_files import ABANDONED_AFTER_SECONDS, publish, write_whole
+from ml_assets.resources.whole_files import ABANDONED_AFTER_SECONDS
 
 if TYPE_CHECKING:
     import polars as pl
@@ -199,7 +198,7 @@ def scan(path: "UPath") -> "pl.LazyFrame":
     """
     import polars as pl
 
-    _require(path)
+    require_stored(path)
     if not is_remote(path):
         return pl.scan_parquet(str(path))
     local = Path(_fetched().name) / f"{uuid.uuid4().hex}.parquet"
@@ -207,7 +206,12 @@ def scan(path: "UPath") -> "pl.LazyFrame":
     return pl.scan_parquet(local)
 
 
-def _require(path: "UPath") -> None:
+def require_stored(path: "UPath") -> None:
+    """That a partition or record is stored.
+
+    Raises:
+        PartitionMissing: it is not.
+    """
     if not path.exists():
         raise PartitionMissing.at(f"{path.stem} of {'/'.join(path.parts[-3:-1])}", path)
 
@@ -215,36 +219,6 @@ def _require(path: "UPath") -> None:
 @lru_cache(maxsize=1)
 def _fetched() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="ml_assets_")
-
-
-class ParquetIOManager(dg.UPathIOManager):
-    """`Staged` partitions out, lazy frames in."""
-
-    extension = ".parquet"
-
-    def dump_to_path(self, context: dg.OutputContext, obj: Staged, path: "UPath") -> None:  # noqa: ARG002
-        """Move a staged partition to its place."""
-        publish(obj.path, path)
-
-    def load_from_path(self, context: dg.InputContext, path: "UPath") -> "pl.LazyFrame":  # noqa: ARG002
-        """A lazy frame over the stored partition."""
-        return scan(path)
-
-
-class JsonIOManager(dg.UPathIOManager):
-    """Small records as JSON documents."""
-
-    extension = ".json"
-
-    def dump_to_path(self, context: dg.OutputContext, obj: dict[str, Any], path: "UPath") -> None:  # noqa: ARG002
-        """Write a record, whole or not at all."""
-        write_whole(path, canonical_json(obj))
-
-    def load_from_path(self, context: dg.InputContext, path: "UPath") -> dict[str, Any]:  # noqa: ARG002
-        """A record."""
-        _require(path)
-        record: dict[str, Any] = json.loads(path.read_text())
-        return record
 
 
 def canonical_json(record: dict[str, Any]) -> bytes:
@@ -255,27 +229,3 @@ def canonical_json(record: dict[str, Any]) -> bytes:
 def record_version(record: dict[str, Any]) -> dg.DataVersion:
     """SHA-256 of a record's canonical text."""
     return dg.DataVersion(hashlib.sha256(canonical_json(record)).hexdigest())
-
-
-class ParquetStore(dg.ConfigurableIOManagerFactory):  # type: ignore[type-arg]
-    """`ParquetIOManager` on a root that is a path or an fsspec URL."""
-
-    root: str
-
-    def create_io_manager(self, context: dg.InitResourceContext) -> ParquetIOManager:  # noqa: ARG002
-        """The manager, made when a step needs it."""
-        from upath import UPath
-
-        return ParquetIOManager(UPath(self.root))
-
-
-class JsonStore(dg.ConfigurableIOManagerFactory):  # type: ignore[type-arg]
-    """`JsonIOManager` on a root that is a path or an fsspec URL."""
-
-    root: str
-
-    def create_io_manager(self, context: dg.InitResourceContext) -> JsonIOManager:  # noqa: ARG002
-        """The manager, made when a step needs it."""
-        from upath import UPath
-
-        return JsonIOManager(UPath(self.root))

@@ -14,7 +14,7 @@ from ml_assets.config.pipeline import PipelineConfig
 from ml_assets.config.table import TableConfig
 from ml_assets.core.metrics import metrics_of
 from ml_assets.problem import Pipeline, Table
-from ml_assets.resources.storage import JsonStore
+from ml_assets.resources.io_managers import JsonStore
 from ml_assets.resources.tables import CsvStore
 
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -13,7 +13,7 @@ from ml_assets.core.decision_record import own_sha256
 from ml_assets.core.errors import ReleaseRefused
 from ml_assets.ledger_audit import audit
 from ml_assets.resources.clock import Clock
-from ml_assets.resources.storage import JsonStore
+from ml_assets.resources.io_managers import JsonStore
 from ml_assets.resources.tracking import Tracking
 from ml_assets.resources.tracking_context import REASON_TAG
 from ml_assets.rolling_out import NO_TRAFFIC_TAG

@@ -23,10 +23,11 @@ from ml_assets.core.prediction_log import Entry, frame_of
 from ml_assets.core.time_split import TimeRange, TimeSplit
 from ml_assets.problem import Pipeline, Table
 from ml_assets.resources.clock import Clock
+from ml_assets.resources.io_managers import JsonStore, ParquetStore
 from ml_assets.resources.log_files import SegmentWriter
 from ml_assets.resources.models import Models
 from ml_assets.resources.prediction_log import PredictionLogs
-from ml_assets.resources.storage import JsonStore, ParquetStore, Store
+from ml_assets.resources.storage import Store
 from ml_assets.resources.whole_files import publish
 from ml_assets.served_sensors import served_requests
 

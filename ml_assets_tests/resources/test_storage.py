@@ -1,19 +1,14 @@
 import errno
 import os
 import time
-from pathlib import Path
 
 import dagster as dg
 import polars as pl
 import pytest
-from upath import UPath
 
 from ml_assets.resources.storage import (
     KEPT_SMALL,
     READ_OFTEN,
-    JsonIOManager,
-    ParquetIOManager,
-    Staged,
     Store,
     canonical_json,
     record_version,
@@ -107,31 +102,3 @@ def test_records_have_one_text_and_refuse_nan():
     assert record_version({"a": 1}) != record_version({"a": 2})
     with pytest.raises(ValueError, match="Out of range float"):
         canonical_json({"a": float("nan")})
-
-
-def test_io_managers_through_dagster(store, tmp_path):
-    partitions = dg.StaticPartitionsDefinition(["x", "y"])
-
-    @dg.asset(partitions_def=partitions)
-    def table(context: dg.AssetExecutionContext) -> dg.Output[Staged]:
-        return dg.Output(store.stage(frame(10 if context.partition_key == "x" else 20))[0])
-
-    @dg.asset(partitions_def=partitions, io_manager_key="records")
-    def record(table) -> dict[str, int]:
-        return {"rows": table.select(pl.len()).collect().item()}
-
-    base = UPath(store.root)
-    for partition in ("x", "y"):
-        assert dg.materialize(
-            [table, record],
-            resources={"io_manager": ParquetIOManager(base), "records": JsonIOManager(base)},
-            partition_key=partition,
-            instance=dg.DagsterInstance.ephemeral(),
-        ).success
-    assert store.record(dg.AssetKey("record"), "x") == {"rows": 10}
-    assert store.record(dg.AssetKey("record"), "y") == {"rows": 20}
-    assert store.record(dg.AssetKey("record"), "z") is None
-    if Path(store.root).exists():
-        assert sorted(p.name for p in Path(store.root).rglob("*") if p.is_file()) == [
-            "x.json", "x.parquet", "y.json", "y.parquet",
-        ]  # fmt: skip
