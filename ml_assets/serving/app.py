@@ -7,7 +7,7 @@ they have in common in `http`.
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -19,12 +19,13 @@ from starlette.responses import Response
 from starlette.routing import Match, Route
 
 from ml_assets.core.errors import Busy, RequestRefused
-from ml_assets.serving.at_once import ShortWay
 from ml_assets.serving.data_plane import DataPlane
 from ml_assets.serving.head import Head
 from ml_assets.serving.http import Call, Exposed, Handle, NotAtOnce, Reply
 from ml_assets.serving.limits import Bodies, Limits
 from ml_assets.serving.metrics import Metrics
+from ml_assets.serving.rounds import Begun, Rounds
+from ml_assets.serving.scoring import Asked, Tried
 
 Scope = Mapping[str, Any]
 Receive = Callable[[], Awaitable[Any]]
@@ -59,22 +60,39 @@ class Endpoint:
         await send({"type": "http.response.body", "body": reply.body})
         self._metrics.answered(self._exposed.protocol, reply.status, time.perf_counter() - began)
 
-    def answer_at_once(self, path: Mapping[str, str], head: Head, body: bytes) -> Reply | None:
-        """The reply to a request that is there as a whole, if it needs no waiting; else None, and nothing is done."""
+    def begin_at_once(self, path: Mapping[str, str], head: Head, body: bytes) -> Begun | None:
+        """Begin to answer a request that is there as a whole; where that takes a while None, and nothing is done."""
         began = time.perf_counter()
         replying = self._replied(Call(head, _never, self._plane, self._limits, path, self._bodies, body))
         try:
-            replying.send(None)
+            asked = replying.send(None)
+        except StopIteration as done:
+            reply: Reply = done.value
+            self._metrics.answered(self._exposed.protocol, reply.status, time.perf_counter() - began)
+            return Begun(None, lambda _: reply)
+        except NotAtOnce:
+            return None
+        if type(asked) is not Asked:
+            return Begun(None, lambda _: self._mistaken(replying, began))
+        return Begun(asked, partial(self._end_at_once, replying, began))
+
+    def _end_at_once(self, replying: "Coroutine[Any, Any, Reply]", began: float, scored: Tried | None) -> Reply:
+        try:
+            replying.send(scored)
         except StopIteration as done:
             reply: Reply = done.value
         except NotAtOnce:
-            return None
+            return self._mistaken(replying, began)
         else:
-            replying.close()
-            logger.error("a handler waited where it must not", extra={"path": self._exposed.path})
-            reply = Reply(FAILED, 500)
+            return self._mistaken(replying, began)
         self._metrics.answered(self._exposed.protocol, reply.status, time.perf_counter() - began)
         return reply
+
+    def _mistaken(self, replying: "Coroutine[Any, Any, Reply]", began: float) -> Reply:
+        replying.close()
+        logger.error("a handler waited where it must not", extra={"path": self._exposed.path})
+        self._metrics.answered(self._exposed.protocol, 500, time.perf_counter() - began)
+        return Reply(FAILED, 500)
 
     async def _replied(self, call: Call) -> Reply:
         self._metrics.answering += 1
@@ -129,7 +147,7 @@ class App:
         self.starlette = Starlette(routes=routes, exception_handlers=refusals, lifespan=lifespan)
         self._routes = list(zip(routes, endpoints, strict=True))
         self._seen: dict[tuple[str, str], tuple[Endpoint, Mapping[str, str]]] = {}
-        self.at_once = ShortWay()
+        self.at_once = Rounds()
         """Its paths are those that were seen before and whose handlers don't wait."""
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
@@ -150,7 +168,7 @@ class App:
                     self._seen[scope["method"], scope["path"]] = found
                     if endpoint.is_at_once and scope["method"] == "POST" and scope["path"].isascii():
                         self.at_once.paths[scope["path"].encode()] = partial(
-                            endpoint.answer_at_once, child["path_params"]
+                            endpoint.begin_at_once, child["path_params"]
                         )
                 return found
         return None

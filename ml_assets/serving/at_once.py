@@ -1,106 +1,57 @@
-"""Connections whose usual requests are answered where they were received, and written once a round of the loop.
+"""Connections whose usual requests are answered without uvicorn's ways, once a round of the event loop.
 
-uvicorn gives every request a task, two messages and two writes, so that an application may take its time. A row is
-scored before a task would have begun: what arrives whole, at a path that says so, is answered in the callback that
-received it. Its answer goes out, by one write, when all that arrived in the same round of the event loop is answered:
-a client that sleeps is woken once for all of them, which takes as long as a third of a request. A head that was read
-before is not parsed again. Everything else (a body in pieces, a pipeline, HTTP/1.0, a client that does not read, too
-many connections) goes uvicorn's way. Time limits are in `connections`, paths in `app`.
+uvicorn gives every request a task, two messages and two writes, so that an application may take its time. What arrives
+whole, at a path that says so, is read in the callback that received it, answered at the end of the round (see
+`rounds`), and written by one write. A head that was read before is not parsed again. Everything else (a body in pieces,
+a pipeline, HTTP/1.0, a client that does not read, too many connections) goes uvicorn's way. Time limits are in
+`connections`, paths in `app`.
 """
 
-import asyncio
-from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from ml_assets.serving.connections import PatientProtocol
 from ml_assets.serving.head import Head
 from ml_assets.serving.http import Reply
+from ml_assets.serving.rounds import AtOnce, Begun, Read, Rounds
 
-AtOnce = Callable[[Head, bytes], Reply | None]
-"""Head and body to the reply; None: it takes a while, ask again by way of ASGI."""
-
-MOST_OF_A_ROUND = 32
-"""Answers that wait for one another; of more, the first would wait for longer than a client takes to wake up."""
-HEADS_KEPT, LONGEST_KEPT = 512, 2_048
-"""Heads that are remembered, and how many bytes one may have; others are parsed each time."""
+LONGEST_KEPT = 2_048
+"""Bytes of a head that is remembered; longer ones are parsed each time."""
 
 _STATUS_LINES = {s.value: f"HTTP/1.1 {s.value} {s.phrase}\r\n".encode() for s in HTTPStatus}
 _END = b"\r\n\r\n"
 
 
-class _Read(NamedTuple):
-    """What a head says that was read before, and the length of the body behind it."""
-
-    answer: AtOnce
-    head: Head
-    length: int
-
-
-class ShortWay:
-    """What the connections of an application share.
-
-    Attributes:
-        paths: path -> what answers there at once.
-    """
-
-    def __init__(self) -> None:
-        self.paths: dict[bytes, AtOnce] = {}
-        self._heads: dict[bytes, _Read] = {}
-        self._unwritten: list[tuple[asyncio.Transport, bytes]] = []
-
-    def read_before(self, head: bytes) -> _Read | None:
-        """What a head says, its empty line included, if it was read before."""
-        return self._heads.get(head)
-
-    def remember(self, head: bytes, read: _Read) -> None:
-        """Keep what a head says, in place of the oldest where there are many."""
-        if len(self._heads) >= HEADS_KEPT:
-            del self._heads[next(iter(self._heads))]
-        self._heads[head] = read
-
-    def write_later(self, connection: "AtOnceProtocol", answer: bytes) -> None:
-        """Write an answer at the end of this round."""
-        unwritten = self._unwritten
-        if not unwritten:
-            connection.loop.call_soon(self.write)
-        unwritten.append((connection.transport, answer))
-        if len(unwritten) >= MOST_OF_A_ROUND:
-            self.write()
-
-    def write(self) -> None:
-        """Write what waits, in its order."""
-        unwritten, self._unwritten = self._unwritten, []
-        for transport, answer in unwritten:
-            if not transport.is_closing():
-                transport.write(answer)
-
-
 class AtOnceProtocol(PatientProtocol):
     """uvicorn's protocol with a short way for some paths, that of the application's attribute `at_once`."""
 
-    _way: ShortWay
+    _rounds: Rounds
+    _waits = False
+    _unwritten: bytes | None = None
+    _closes = False
     _answer: AtOnce | None = None
     _body = b""
     _raw = b""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._way = getattr(self.app, "at_once", None) or ShortWay()
+        self._rounds = getattr(self.app, "at_once", None) or Rounds()
 
     def data_received(self, data: bytes) -> None:
         """Answer what is whole; of the rest, begin uvicorn's way."""
+        if self._waits:
+            self._rounds.end()
         between = self.is_between_requests
         if between:
             end = data.find(_END) + len(_END)
-            read = self._way.read_before(data[:end])
+            read = self._rounds.read_before(data[:end])
             if read is not None and len(data) == end + read.length and self._is_free():
-                reply = read.answer(read.head, data[end:])
-                if reply is not None:
+                begun = read.answer(read.head, data[end:])
+                if begun is not None:
                     self._unset_keepalive_if_required()
-                    self._is_answered(reply)
+                    self._wait(begun)
                     return
         self._raw = data if between else b""
         super().data_received(data)
@@ -109,18 +60,20 @@ class AtOnceProtocol(PatientProtocol):
 
     def shutdown(self) -> None:
         """End when what is answered is out."""
-        self._way.write()
+        self._rounds.end()
         super().shutdown()
 
     def on_message_begin(self) -> None:
         """Take a request, without what only an application needs to know of it."""
+        if self._waits:
+            self._rounds.end()
         self.url, self.headers, self.expect_100_continue = b"", [], False
         self.request_begins()
 
     def on_headers_complete(self) -> None:
         """Wait for the body, where it may be answered at once."""
         self.head_is_whole()
-        found = self._way.paths.get(self.url)
+        found = self._rounds.paths.get(self.url)
         self._answer, self._body = found if found is not None and self._may_be_answered_at_once() else None, b""
         if self._answer is None:
             self._begin()
@@ -139,11 +92,11 @@ class AtOnceProtocol(PatientProtocol):
         """Answer."""
         if self._answer is not None:
             head = Head(self.headers)
-            reply = self._answer(head, self._body)
-            if reply is not None:
+            begun = self._answer(head, self._body)
+            if begun is not None:
                 self._remember(self._answer, head, len(self._body))
                 self._answer, self._body = None, b""
-                self._is_answered(reply)
+                self._wait(begun)
                 return
             self._go_on()
         super().on_message_complete()
@@ -179,7 +132,7 @@ class AtOnceProtocol(PatientProtocol):
             and head.header(b"transfer-encoding") is None
             and head.header(b"content-length") == str(length)
         ):
-            self._way.remember(raw[:end], _Read(answer, head, length))
+            self._rounds.remember(raw[:end], Read(answer, head, length))
 
     def _go_on(self) -> None:
         """Begin a request as uvicorn does, with what is there of its body."""
@@ -196,7 +149,14 @@ class AtOnceProtocol(PatientProtocol):
         self.headers += headers
         super().on_headers_complete()
 
-    def _is_answered(self, reply: Reply) -> None:
+    def _wait(self, begun: Begun) -> None:
+        """Be answered at the end of this round; the request is there as a whole."""
+        self.is_whole()
+        self._waits = True
+        self._rounds.add(self, begun, self.loop.call_soon)
+
+    def is_answered(self, reply: Reply) -> None:
+        """Take the reply to the request that waits."""
         head = [
             _STATUS_LINES[reply.status], b"content-type: ", reply.content_type,
             b"\r\ncontent-length: %d\r\n" % len(reply.body),
@@ -205,15 +165,19 @@ class AtOnceProtocol(PatientProtocol):
         for name, value in (*self.server_state.default_headers, *reply.headers):
             head += (name, b": ", value, b"\r\n")
             closes = closes or (name, value) == (b"connection", b"close")
-        self._way.write_later(self, b"".join((*head, b"\r\n", reply.body)))
+        self._unwritten, self._closes, self._waits = b"".join((*head, b"\r\n", reply.body)), closes, False
         self.server_state.total_requests += 1
-        self.is_whole()
-        if closes:
-            self._way.write()
+        self.is_idle()
+
+    def write(self) -> None:
+        """Write the reply, if there still is a client."""
+        answer, self._unwritten = self._unwritten, None
+        if answer is None or self.transport.is_closing():
+            return
+        self.transport.write(answer)
+        if self._closes:
             self.transport.close()
-        else:
-            self.is_idle()
 
     def _refuse(self, status: int, found: str, expected: str) -> None:
-        self._way.write()
+        self._rounds.end()
         super()._refuse(status, found, expected)

@@ -9,8 +9,7 @@ import itertools
 import os
 import time
 from collections.abc import Callable, Sequence
-from math import isfinite
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 
@@ -18,14 +17,13 @@ from ml_assets.core.errors import InputRefused, NoFiniteScore, NotReady, NotServ
 from ml_assets.core.models.row_values import Columns
 from ml_assets.core.routing import CHAMPION
 from ml_assets.serving.picture import Picture, ServedModel
+from ml_assets.serving.scoring import SHOWN, Asked, Keys, Tried, tried
 
 if TYPE_CHECKING:
     from ml_assets.core.models.single_row import Predictions
 
-Keys = Sequence[tuple[Any, ...] | None]
 PINNED = "pinned"
 """The variant of an answer whose version the request named."""
-SHOWN = 12
 
 
 class Answer(msgspec.Struct, frozen=True, gc=False):
@@ -178,10 +176,28 @@ class DataPlane:
         keys: Keys | None = None,
         events_us: Sequence[int | None] | None = None,
     ) -> Answer:
-        """Score rows by the model that the routing gives them to.
+        """Score rows by the model that the routing gives them to; see `begin` and `end`."""
+        asked = self.begin(
+            pipeline, columns, rows, version=version, unit=unit, request_id=request_id, variant=variant,
+            features_at=features_at, keys=keys, events_us=events_us,
+        )  # fmt: skip
+        return self.end(asked, tried(asked.model, columns, rows))
 
-        An arm that fails where the champion does not is answered for by the champion: what a candidate breaks, no
-        client sees; the hooks are told of both.
+    def begin(
+        self,
+        pipeline: str,
+        columns: Columns,
+        rows: int,
+        *,
+        version: str | None = None,
+        unit: str | None = None,
+        request_id: str | None = None,
+        variant: str | None = None,
+        features_at: float | None = None,
+        keys: Keys | None = None,
+        events_us: Sequence[int | None] | None = None,
+    ) -> Asked:
+        """Choose the model that is to score rows.
 
         Args:
             pipeline: whose model.
@@ -197,7 +213,7 @@ class DataPlane:
         Raises:
             NotServed: no such pipeline, version or variant.
             NotReady: nothing is loaded yet.
-            InputRefused: columns are missing, unknown, or hold what they must not; lists all.
+            InputRefused: columns are unknown.
         """
         request_id = request_id or new_id()
         picture = self.picture(pipeline)
@@ -212,66 +228,41 @@ class DataPlane:
             arm = picture.routing.assign(drawn_by)
             name, model = arm.variant, picture.models[arm.bundle]
         age = None if features_at is None else max(0.0, time.time() - features_at)
+        return Asked(request_id, pipeline, name, drawn_by, model, picture, columns, rows, age, keys, events_us)
 
-        def tell(variant: str, model: ServedModel, tried: _Tried) -> None:
-            error = None if tried.error is None else f"{type(tried.error).__name__}: {tried.error}"
-            served = Served(
-                request_id, pipeline, variant, model.version, drawn_by, model, columns, rows, tried.predictions,
-                tried.at_us, tried.took_us, age, error, picture.shadows, keys, events_us,
-            )  # fmt: skip
-            for hook in self.hooks if picture.is_alone else (*self.hooks, *self.beside):
-                hook(served)
+    def end(self, asked: Asked, scored: Tried) -> Answer:
+        """Answer a request that was scored, and tell the hooks.
 
-        tried = _tried(model, columns, rows)
-        if tried.error is not None and name not in (CHAMPION, PINNED):
-            instead = _tried(picture.champion, columns, rows)
+        An arm that fails where the champion does not is answered for by the champion: what a candidate breaks, no
+        client sees; the hooks are told of both.
+
+        Raises:
+            InputRefused: columns are missing, or hold what they must not; lists all.
+            Exception: what scoring by the champion, or by the version that was asked for, failed with.
+        """
+        name, model, picture = asked.variant, asked.model, asked.picture
+        if scored.error is not None and name not in (CHAMPION, PINNED):
+            instead = tried(picture.champion, asked.columns, asked.rows)
             # What the champion can't read either is the client's mistake, and no candidate's.
             if not isinstance(instead.error, RequestRefused):
-                tell(name, model, tried)
-            name, model, tried = CHAMPION, picture.champion, instead
-        if tried.error is not None:
-            if not isinstance(tried.error, InputRefused) or isinstance(tried.error, NoFiniteScore):
-                tell(name, model, tried)
-            raise tried.error
-        tell(name, model, tried)
-        return Answer(request_id, pipeline, model.version, name, cast("Predictions", tried.predictions))
+                self._tell(asked, name, model, scored)
+            name, model, scored = CHAMPION, picture.champion, instead
+        if scored.error is not None:
+            if not isinstance(scored.error, InputRefused) or isinstance(scored.error, NoFiniteScore):
+                self._tell(asked, name, model, scored)
+            raise scored.error
+        self._tell(asked, name, model, scored)
+        return Answer(asked.request_id, asked.pipeline, model.version, name, cast("Predictions", scored.predictions))
 
-
-class _Tried(msgspec.Struct, frozen=True, gc=False):
-    predictions: "Predictions | None"
-    error: Exception | None
-    at_us: int
-    took_us: int
-
-
-def _tried(model: ServedModel, columns: Columns, rows: int) -> _Tried:
-    at, began = time.time_ns() // 1000, time.perf_counter_ns()
-    predictions: Predictions | None = None
-    error: Exception | None = None
-    try:
-        predictions = _finite(model, model.predict(columns, rows))
-    except Exception as e:
-        error = e
-    return _Tried(predictions, error, at, (time.perf_counter_ns() - began) // 1000)
-
-
-def _finite(model: ServedModel, predictions: "Predictions") -> "Predictions":
-    """The predictions; JSON knows no other numbers, and none of them is an answer.
-
-    Raises:
-        NoFiniteScore: one is infinite or NaN.
-    """
-    flat = (
-        itertools.chain(*cast("list[list[float]]", predictions)) if model.several else cast("list[float]", predictions)
-    )
-    if not all(map(isfinite, flat)):
-        raise NoFiniteScore(
-            "columns to score",
-            found=f"numbers for which model {model.version[:SHOWN]} gives no finite prediction",
-            expected="numbers of the size that it was trained on",
-            cure="correct what is too large or too small; leave out, as null, what is not known",
-        )
-    return predictions
+    def _tell(self, asked: Asked, variant: str, model: ServedModel, scored: Tried) -> None:
+        error = None if scored.error is None else f"{type(scored.error).__name__}: {scored.error}"
+        served = Served(
+            asked.request_id, asked.pipeline, variant, model.version, asked.unit, model, asked.columns, asked.rows,
+            scored.predictions, scored.at_us, scored.took_us, asked.feature_age_s, error, asked.picture.shadows,
+            asked.keys, asked.events_us,
+        )  # fmt: skip
+        for hook in self.hooks if asked.picture.is_alone else (*self.hooks, *self.beside):
+            hook(served)
 
 
 _numbers, _process = itertools.count(), [os.urandom(6).hex()]

@@ -5,7 +5,8 @@ in `app`.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from types import coroutine
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -14,9 +15,11 @@ from ml_assets.core.errors import InputRefused, RequestRefused, TooLarge, TooSlo
 from ml_assets.core.models.row_values import Columns
 from ml_assets.serving.head import Head, token
 from ml_assets.serving.limits import Bodies, Limits, require_depth, too_large
+from ml_assets.serving.scoring import tried
 
 if TYPE_CHECKING:
-    from ml_assets.serving.data_plane import Answer, DataPlane, Keys
+    from ml_assets.serving.data_plane import Answer, DataPlane
+    from ml_assets.serving.scoring import Asked, Keys, Tried
 
 JSON = b"application/json"
 Headers = tuple[tuple[bytes, bytes], ...]
@@ -170,44 +173,59 @@ class Call:
         Raises:
             NotAtOnce: the rows are scored in a thread, and nothing may be waited for.
         """
-        asked = (
+        begin = (
             self.plane, self.limits, self.head, pipeline, columns, rows, version, unit, request_id, features_at, keys,
             events_us,
         )  # fmt: skip
-        if rows <= self.limits.rows_at_once:
-            return infer(*asked)
-        self.require_time()
-        return await asyncio.to_thread(infer, *asked)
+        if rows > self.limits.rows_at_once:
+            self.require_time()
+            return await asyncio.to_thread(infer, *begin)
+        if self._whole is None:
+            return infer(*begin)
+        asked = begun(*begin)
+        return self.plane.end(asked, await scored_in_a_round(asked))
 
 
-def infer(
+@coroutine
+def scored_in_a_round(asked: "Asked") -> "Generator[Asked, Tried, Tried]":
+    """What became of a request, which is scored by whoever drives this coroutine: see `rounds`."""
+    return (yield asked)
+
+
+def begun(
     plane: "DataPlane", limits: Limits, head: Head, pipeline: str, columns: Columns, rows: int,
     version: str | None = None, unit: str | None = None, request_id: str | None = None,
     features_at: float | None = None, keys: "Keys | None" = None, events_us: Sequence[int | None] | None = None,
-) -> "Answer":  # fmt: skip
-    """`DataPlane.infer` with unit, request id and variant from the headers, and within the limits.
+) -> "Asked":  # fmt: skip
+    """`DataPlane.begin` with unit, request id and variant from the headers, and within the limits.
 
     Args:
         plane: what answers.
         limits: what one request may take.
         head: of the request.
-        pipeline, columns, rows, version, features_at, keys, events_us: as in `DataPlane.infer`.
+        pipeline, columns, rows, version, features_at, keys, events_us: as in `DataPlane.begin`.
         unit, request_id: as the protocol itself says them, where it does; else the headers' count.
 
     Raises:
         TooLarge: more rows than allowed.
-        InputRefused: no row; a header or an id is not what it must be; and as `DataPlane.infer`.
-        NotServed, NotReady: as `DataPlane.infer`.
+        InputRefused: no row; a header or an id is not what it must be; and as `DataPlane.begin`.
+        NotServed, NotReady: as `DataPlane.begin`.
     """
     if not 0 < rows <= limits.rows:
         kind, cure = (TooLarge, "send them in several requests") if rows else (InputRefused, "send at least one row")
         raise kind("rows to score", found=f"{rows:,}", expected=f"1 to {limits.rows:,} in one request", cure=cure)
     said = head.said
-    return plane.infer(
+    return plane.begin(
         pipeline, columns, rows, version=version, unit=token("unit", unit) or said.unit,
         request_id=token("id", request_id) or said.request_id, variant=said.variant, features_at=features_at,
         keys=keys, events_us=events_us,
     )  # fmt: skip
+
+
+def infer(plane: "DataPlane", *begin: Any, **more: Any) -> "Answer":
+    """The answer to what `begun` begins, of the same arguments; raises what that and `DataPlane.end` do."""
+    asked = begun(plane, *begin, **more)
+    return plane.end(asked, tried(asked.model, asked.columns, asked.rows))
 
 
 Handle = Callable[[Call], Awaitable[Reply]]

@@ -3,7 +3,7 @@
 Nothing in here changes; how one picture takes the place of another is in `data_plane`, how it is made in `watching`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -58,6 +58,10 @@ class ServedModel:
     def predict(self, columns: Columns, rows: int) -> "Predictions":
         """Scores; see `core.models.single_row.Scorer.scores`."""
         return self.scorer.scores(columns, rows)
+
+    def predict_each(self, rows: "Sequence[Columns]") -> "list[Predictions]":
+        """Scores of single rows; see `core.models.single_row.Scorer.scores_each`."""
+        return self.scorer.scores_each(rows)
 
     def answers(self) -> bool:
         """Whether the first of the golden rows scores as when the bundle was made; a look, for who asks often."""

@@ -11,10 +11,11 @@ import uvicorn
 
 from ml_assets.core.errors import InputRefused, TooLarge
 from ml_assets.serving.app import App
-from ml_assets.serving.at_once import HEADS_KEPT, LONGEST_KEPT, AtOnceProtocol
+from ml_assets.serving.at_once import LONGEST_KEPT, AtOnceProtocol
 from ml_assets.serving.http import Call, Exposed, Reply
 from ml_assets.serving.limits import Limits
 from ml_assets.serving.metrics import Metrics
+from ml_assets.serving.rounds import HEADS_KEPT
 
 from .conftest import NEW, DataPlane, Picture, alone, model
 from .test_app import BODY, EXPOSED

@@ -14,6 +14,7 @@ Comparisons and the order of the sum are LightGBM's, so scores are the same to t
 from bisect import bisect_left
 from collections.abc import Sequence
 from math import exp
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,8 @@ import numpy.typing as npt
 from ml_assets.core.models.trees_text import Node, TreesText, TreeText
 
 WORD = 64
+MOST_TOGETHER = 16
+"""Rows that are scored at once: of more, what is worked on finds no place in a core's cache."""
 MOST_BYTES = 64_000_000
 """Of all tables of a model; 500 trees with 25 features of 254 thresholds each take 25,500,000."""
 _OPEN = np.uint64(2**64 - 1)
@@ -32,7 +35,7 @@ Words = npt.NDArray[np.uint64]
 
 
 class LeafTables:
-    """Scores one row at a time in buffers of its own; not for two threads at once.
+    """Scores rows in buffers of its own; not for two threads at once.
 
     Args:
         text: trees that `are_tabled` says yes to.
@@ -55,9 +58,14 @@ class LeafTables:
         self._leaves, self._sigmoid = leaves.ravel(), text.sigmoid
         self._first = np.arange(len(text.trees)) * (WORD + 1)
         self._gathered = np.empty((text.inputs, len(text.trees)), np.uint64)
-        self._open, self._below = (np.empty(len(text.trees), np.uint64) for _ in range(2))
-        self._counts, self._places = np.empty(len(text.trees), np.uint8), np.empty_like(self._first)
-        self._found, self._sums = (np.empty(len(text.trees)) for _ in range(2))
+        shape = (MOST_TOGETHER, len(text.trees))
+        still_open, below, counts = (np.empty(shape, dtype) for dtype in (np.uint64, np.uint64, np.uint8))
+        places, found, sums = np.empty(shape, np.intp), np.empty(shape), np.empty(shape)
+        self._buffers = [
+            _Buffers(still_open[:n], below[:n], counts[:n], places[:n], found[:n], sums[:n])
+            for n in range(MOST_TOGETHER + 1)
+        ]
+        self._open_of = tuple(still_open)
 
     def score(self, row: list[float]) -> list[float]:
         """The score of one row, as a list of one.
@@ -65,19 +73,40 @@ class LeafTables:
         Args:
             row: the inputs, NaN where missing.
         """
+        return self.score_each([row])
+
+    def score_each(self, rows: Sequence[list[float]]) -> list[float]:
+        """The score of each row; what comes after the tables is done for some rows at once."""
+        if len(rows) > MOST_TOGETHER:
+            return self.score_each(rows[:MOST_TOGETHER]) + self.score_each(rows[MOST_TOGETHER:])
+        for row, still_open in zip(rows, self._open_of, strict=False):
+            # `clip` is what lets NumPy write into the buffer without another; no line is out of range.
+            lines = self._tables.take(self._lines_of(row), 0, self._gathered, "clip")
+            np.bitwise_and.reduce(lines, 0, out=still_open)
+        still_open, below, counts, places, found, sums = self._buffers[len(rows)]
+        up_to_first = np.bitwise_xor(still_open, np.subtract(still_open, _ONE, below), below)
+        np.add(np.bitwise_count(up_to_first, counts), self._first, places)
+        np.add.accumulate(self._leaves.take(places, None, found, "clip"), 1, None, sums)
+        # LightGBM adds to zero, so that a sum is never minus zero.
+        raw = [0.0 + last for last in sums[:, -1].tolist()]
+        return raw if self._sigmoid is None else [_logistic(self._sigmoid * value) for value in raw]
+
+    def _lines_of(self, row: list[float]) -> list[int]:
         total = sum(row)
         if self._only_numbers and total == total:
-            lines = [start + bisect_left(t, v) for (t, start), v in zip(self._numbers, row, strict=True)]
-        else:
-            lines = [_line(*of, v) for of, v in zip(self._lines, row, strict=True)]
-        # `clip` is what lets NumPy write into the buffer without another; no line is out of range.
-        still_open = np.bitwise_and.reduce(self._tables.take(lines, 0, self._gathered, "clip"), 0, out=self._open)
-        up_to_first = np.bitwise_xor(still_open, np.subtract(still_open, _ONE, self._below), self._below)
-        places = np.add(np.bitwise_count(up_to_first, self._counts), self._first, self._places)
-        sums = np.add.accumulate(self._leaves.take(places, None, self._found, "clip"), 0, None, self._sums)
-        # LightGBM adds to zero, so that a sum is never minus zero.
-        raw = 0.0 + float(sums[-1])
-        return [raw if self._sigmoid is None else _logistic(self._sigmoid * raw)]
+            return [start + bisect_left(t, v) for (t, start), v in zip(self._numbers, row, strict=True)]
+        return [_line(*of, v) for of, v in zip(self._lines, row, strict=True)]
+
+
+class _Buffers(NamedTuple):
+    """Where some rows are worked on, `[rows, trees]` each."""
+
+    still_open: Words
+    below: Words
+    counts: npt.NDArray[np.uint8]
+    places: npt.NDArray[np.intp]
+    found: npt.NDArray[np.float64]
+    sums: npt.NDArray[np.float64]
 
 
 def are_tabled(text: TreesText) -> bool:

@@ -62,6 +62,14 @@ class Scorer(ABC):
             require_columns(self.specs, columns, rows)
         return self._scores(columns, rows) if rows else []
 
+    def scores_each(self, rows: Sequence[Columns]) -> list[Predictions]:
+        """Scores of single rows, each as `scores` gives them.
+
+        Raises:
+            InputRefused: as `scores`, of one of them.
+        """
+        return [self.scores(columns, 1) for columns in rows]
+
     @abstractmethod
     def _scores(self, columns: Columns, rows: int) -> Predictions:
         """As `scores`, of at least one row, where columns have their lengths."""
@@ -106,6 +114,15 @@ class TreesScorer(Scorer):
         with self._lock:
             found = [self._one.score(numbers) for numbers in coded]
         return found if self._trees.outputs > 1 else [score for (score,) in found]
+
+    def scores_each(self, rows: Sequence[Columns]) -> list[Predictions]:
+        """Scores of single rows, by one call where there are tables."""
+        tables = self._one
+        if not isinstance(tables, LeafTables) or any(row_in_order(columns, self.names) is None for columns in rows):
+            return super().scores_each(rows)
+        coded = [self._coded(columns, 1, 0) for columns in rows]
+        with self._lock:
+            return [[score] for score in tables.score_each(coded)]
 
     def _coded(self, columns: Columns, rows: int, at: int) -> list[float]:
         coded = self._coding.row(columns, rows, at)

@@ -6,7 +6,7 @@ import lightgbm as lgb
 import numpy as np
 import pytest
 
-from ml_assets.core.models.leaf_tables import _LEAST, LeafTables, _logistic, are_tabled
+from ml_assets.core.models.leaf_tables import _LEAST, MOST_TOGETHER, LeafTables, _logistic, are_tabled
 from ml_assets.core.models.lightgbm_library import Trees
 from ml_assets.core.models.trees_text import read_trees
 
@@ -79,6 +79,17 @@ def test_scores_are_those_of_lightgbm_to_the_bit(params):
 
     assert found.tobytes() == expected.tobytes()
     assert len(set(found)) > 20 or params.get("num_leaves") == 2 or params.get("min_data_in_leaf") == 2000
+
+
+@pytest.mark.parametrize("params", [{"objective": "l1"}, {"objective": "binary"}])
+@pytest.mark.parametrize("together", [1, 2, MOST_TOGETHER, MOST_TOGETHER + 1, 3 * MOST_TOGETHER])
+def test_rows_that_are_scored_together_score_as_each_alone(params, together):
+    text = grown(**params)
+    tables, asked = LeafTables(read_trees(text)), odd(text)[:: 400 // (3 * MOST_TOGETHER)].tolist()
+    alone = [tables.score(row)[0] for row in asked]
+    found = [s for at in range(0, len(asked), together) for s in tables.score_each(asked[at : at + together])]
+    assert found == alone
+    assert tables.score_each([]) == []
 
 
 @pytest.mark.parametrize(
