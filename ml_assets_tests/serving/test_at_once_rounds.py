@@ -5,9 +5,12 @@ import asyncio
 import pytest
 import uvicorn
 
+from ml_assets.serving.app import App
 from ml_assets.serving.at_once import AtOnceProtocol
 from ml_assets.serving.http import Reply
 from ml_assets.serving.rounds import MOST_OF_A_ROUND, Begun, Rounds
+
+from .test_app import EXPOSED
 
 CLOSE = ((b"connection", b"close"),)
 
@@ -49,12 +52,12 @@ def connected_to(way: Rounds, loop: asyncio.AbstractEventLoop) -> AtOnceProtocol
 @pytest.fixture
 def in_a_round():
     """Runs a function in one round of a loop, with some connections; then the next rounds."""
-    way = Rounds()
-    way.paths[b"/echo"] = lambda head, body: Begun(
+    echoing = Rounds()
+    echoing.paths[b"/echo"] = lambda head, body: Begun(
         None, lambda _: Reply(body, headers=CLOSE if body == b"last" else ())
     )
 
-    async def run(see, connections):
+    async def run(see, connections, way):
         loop = asyncio.get_running_loop()
         made = [connected_to(way, loop) for _ in range(connections)]
         see(made)
@@ -65,7 +68,7 @@ def in_a_round():
             one.connection_lost(None)
         return told
 
-    return lambda see, connections=3: asyncio.run(run(see, connections))
+    return lambda see, connections=3, way=echoing: asyncio.run(run(see, connections, way))
 
 
 def bodies(written: bytes) -> list[bytes]:
@@ -117,3 +120,29 @@ def test_nothing_that_is_answered_is_lost_when_a_connection_ends(in_a_round):
         made[2].transport.closed = True
 
     assert [bodies(told) for told in in_a_round(see)] == [[b"one"], [b"two", b"last"], []]
+
+
+def test_everybody_gets_what_he_asked_for(plane, in_a_round, told):
+    app = App(plane, [exposed._replace(at_once=True) for exposed in EXPOSED])
+    app._looked_up({"type": "http", "method": "POST", "path": "/score/rides", "headers": []})
+
+    def ask(miles: str, number: int) -> bytes:
+        body = b'{"columns": {"miles": [%b], "zone": ["a"]}}' % miles.encode()
+        head = b"POST /score/rides HTTP/1.1\r\nHost: x\r\nX-Request-Id: r%d\r\nContent-Length: %d\r\n\r\n"
+        return head % (number, len(body)) + body
+
+    asked = ["1.0", "2.5", '"far"', "null", "7.0"]
+
+    def see(made):
+        for number, (one, miles) in enumerate(zip(made, asked, strict=True)):
+            one.data_received(ask(miles, number))
+
+    answers = in_a_round(see, len(asked), app.at_once)
+    assert [answer.split(b" ", 2)[1] for answer in answers] == [b"200", b"200", b"400", b"200", b"200"]
+    assert [answer.rpartition(b"\r\n\r\n")[2] for answer in answers if b"200 OK" in answer] == [
+        b"[1.0]", b"[2.5]", b"[0.0]", b"[7.0]",
+    ]  # fmt: skip
+    assert all(b"x-request-id: r%d\r\n" % number in answers[number] for number in (0, 1, 3, 4))
+    assert [(s.request_id, s.predictions) for s in told] == [
+        ("r0", [1.0]), ("r1", [2.5]), ("r3", [0.0]), ("r4", [7.0]),
+    ]  # fmt: skip
