@@ -153,7 +153,7 @@ class AtOnceProtocol(PatientProtocol):
         """Be answered at the end of this round; the request is there as a whole."""
         self.is_whole()
         self._waits = True
-        self._rounds.add(self, begun, self.loop.call_soon)
+        self._rounds.add(self, begun, self.loop.call_soon if len(self.connections) > 1 else None)
 
     def is_answered(self, reply: Reply) -> None:
         """Take the reply to the request that waits."""

@@ -93,12 +93,15 @@ class Picture:
     shadows: tuple[ServedModel, ...] = field(init=False)
     is_alone: bool = field(init=False)
     """Whether nobody but the champion scores."""
+    one_answers: bool = field(init=False)
+    """Whether one model answers everybody, whoever is scored beside."""
 
     def __post_init__(self) -> None:
         known = frozenset(s.name for m in self.models.values() for s in m.specs)
         object.__setattr__(self, "known", known)
         object.__setattr__(self, "shadows", tuple(self.models[s] for s in self.routing.shadows))
         object.__setattr__(self, "is_alone", len(self.routing.arms) == 1 and not self.shadows)
+        object.__setattr__(self, "one_answers", sum(arm.weight > 0 for arm in self.routing.arms) == 1)
 
     def knows(self, columns: Columns) -> bool:
         """Whether all columns are features of one of its models."""

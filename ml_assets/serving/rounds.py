@@ -74,19 +74,19 @@ class Rounds:
             del self._heads[next(iter(self._heads))]
         self._heads[head] = read
 
-    def add(self, connection: Connection, begun: Begun, soon: Callable[[Callable[[], None]], object]) -> None:
+    def add(self, connection: Connection, begun: Begun, soon: Callable[[Callable[[], None]], object] | None) -> None:
         """Answer a request at the end of this round.
 
         Args:
             connection: whose; it adds no other one before this one is answered.
             begun: the request.
-            soon: calls a function when all that has arrived by now is received.
+            soon: calls a function when all that has arrived by now is received; None: nobody else is there.
         """
         waiting = self._waiting
-        if not waiting:
+        if not waiting and soon is not None:
             soon(self.end)
         waiting.append((connection, begun))
-        if len(waiting) >= MOST_OF_A_ROUND:
+        if soon is None or len(waiting) >= MOST_OF_A_ROUND:
             self.end()
 
     def end(self) -> None:

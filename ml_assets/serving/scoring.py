@@ -75,15 +75,15 @@ def tried(model: ServedModel, columns: Columns, rows: int) -> Tried:
 def tried_together(asked: Sequence[Asked]) -> list[Tried]:
     """What became of each of some requests.
 
-    Single rows for the same model are scored by one call, which takes four fifths of the time. Not while a pipeline has
-    other models, too: an arm with more traffic would seem faster for that alone.
+    Single rows for the same model are scored by one call, which takes four fifths of the time. Not while several models
+    answer: an arm with more traffic would seem faster for that alone.
     """
     if len(asked) == 1:
         return [tried(asked[0].model, asked[0].columns, asked[0].rows)]
     found: list[Tried | None] = [None] * len(asked)
     places: dict[ServedModel, list[int]] = {}
     for place, one in enumerate(asked):
-        if one.rows == 1 and one.picture.is_alone:
+        if one.rows == 1 and one.picture.one_answers:
             places.setdefault(one.model, []).append(place)
     for model, of in places.items():
         for place, result in zip(of, _of_one_model(model, [asked[p].columns for p in of]), strict=False):

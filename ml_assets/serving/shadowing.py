@@ -194,7 +194,7 @@ class Shadowing:
                 continue
             found |= {(pipeline, model.version) for model in picture.shadows}
             # Where both answer, their answers tell how long they take.
-            if picture.shadows and sum(arm.weight > 0 for arm in picture.routing.arms) == 1:
+            if picture.shadows and picture.one_answers:
                 timed.add((pipeline, picture.champion.version))
         return Beside(frozenset(found), frozenset(timed))
 

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 import uvicorn
+from uvicorn.server import ServerState
 
 from ml_assets.serving.app import App
 from ml_assets.serving.at_once import AtOnceProtocol
@@ -36,7 +37,7 @@ class Wire(asyncio.Transport):
         self.closed = True
 
 
-def connected_to(way: Rounds, loop: asyncio.AbstractEventLoop) -> AtOnceProtocol:
+def connected_to(way: Rounds, loop: asyncio.AbstractEventLoop, state: ServerState) -> AtOnceProtocol:
     async def app(scope, receive, send):
         raise AssertionError("what is whole is answered at once")
 
@@ -44,7 +45,7 @@ def connected_to(way: Rounds, loop: asyncio.AbstractEventLoop) -> AtOnceProtocol
     config = uvicorn.Config(app, http=AtOnceProtocol, lifespan="off", ws="none", log_config=None)
     config.load()
     config.loaded_app = app
-    made = AtOnceProtocol(config=config, server_state=uvicorn.server.ServerState(), app_state={}, _loop=loop)
+    made = AtOnceProtocol(config=config, server_state=state, app_state={}, _loop=loop)
     made.connection_made(Wire())
     return made
 
@@ -59,7 +60,8 @@ def in_a_round():
 
     async def run(see, connections, way):
         loop = asyncio.get_running_loop()
-        made = [connected_to(way, loop) for _ in range(connections)]
+        state = ServerState()
+        made = [connected_to(way, loop, state) for _ in range(connections)]
         see(made)
         await asyncio.sleep(0)
         await asyncio.sleep(0)
@@ -82,6 +84,14 @@ def test_answers_of_a_round_go_out_together_when_all_are_there(in_a_round):
         assert not any(c.transport.written for c in made)
 
     assert [bodies(told) for told in in_a_round(see)] == [[b"%d" % number] for number in range(3)]
+
+
+def test_a_single_client_waits_for_nobody(in_a_round):
+    def see(made):
+        made[0].data_received(request(b"one"))
+        assert bodies(b"".join(made[0].transport.written)) == [b"one"]
+
+    assert [bodies(told) for told in in_a_round(see, 1)] == [[b"one"]]
 
 
 def test_a_connection_that_goes_on_is_not_waited_for_by_others(in_a_round):

@@ -3,7 +3,7 @@
 import pytest
 
 from ml_assets.core.errors import InputRefused, NoFiniteScore
-from ml_assets.core.routing import alone
+from ml_assets.core.routing import Arm, Routing, alone
 from ml_assets.serving.picture import Picture
 from ml_assets.serving.scoring import tried, tried_together
 
@@ -55,6 +55,14 @@ def test_several_rows_and_other_models_are_no_part_of_it(plane):
     ]
     assert [s.predictions for s in tried_together(requests)] == [[1.0], [2.0], [5.0, 6.0], [70.0]]
     assert plane.model("rides").scorer.together == [2]
+
+
+def test_who_is_scored_beside_makes_no_difference(canary):
+    models = canary.picture("rides").models
+    arms = (Arm("champion", NEW, 10_000), Arm("candidate", OLD, 0))
+    canary.put("rides", Picture(Routing(NEW, arms, "r", shadows=(OLD,)), models, 3))
+    assert [s.predictions for s in tried_together(asked(canary, 1.0, 2.0))] == [[1.0], [2.0]]
+    assert models[NEW].scorer.together == [2]
 
 
 def test_while_models_are_compared_each_row_has_a_time_of_its_own(canary):
