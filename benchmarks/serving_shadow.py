@@ -1,7 +1,7 @@
 """What scoring beside costs the champion: its p99 with a model in its shadow, beside its p99 without.
 
 At a rate that leaves the core time for both models: as many requests as are answered, asked of one core, would leave
-none, and most of the shadow's would be dropped.
+none, and most of the shadow's would be dropped. So it is half of what fills the core by requests that come one by one.
 """
 
 import json
@@ -60,7 +60,7 @@ def main(folder: Path, repetitions: int, rate: float) -> Shadow:
     found = statistics.median(ratios)
     share = scored / (scored + dropped)
     return Shadow(
-        f"{rate:,.0f} requests a second, half of what is answered at {CONNECTIONS} connections, each due at its time. "
+        f"{rate:,.0f} requests a second, half of those that fill the core when they come one by one, each due at its time. "
         f"Of them {share:.1%} were scored beside, the others dropped.\n\n" + "\n".join(lines),
         f"p99 with a shadow, times that without: {found:.2f} (aim: at most {MOST:g}): "
         + ("reached" if found <= MOST else "MISSED"),
