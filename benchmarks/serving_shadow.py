@@ -60,7 +60,7 @@ def main(folder: Path, repetitions: int, rate: float) -> Shadow:
     found = statistics.median(ratios)
     share = scored / (scored + dropped)
     return Shadow(
-        f"{rate:,.0f} requests a second, half of those that fill the core when they come one by one, each due at its time. "
+        f"{rate:,.0f} requests a second, each due at its time: half of what fills the core one by one. "
         f"Of them {share:.1%} were scored beside, the others dropped.\n\n" + "\n".join(lines),
         f"p99 with a shadow, times that without: {found:.2f} (aim: at most {MOST:g}): "
         + ("reached" if found <= MOST else "MISSED"),
