@@ -9,7 +9,7 @@ import itertools
 import os
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
@@ -162,26 +162,10 @@ class DataPlane:
             )
         return found[0]
 
-    def infer(
-        self,
-        pipeline: str,
-        columns: Columns,
-        rows: int,
-        *,
-        version: str | None = None,
-        unit: str | None = None,
-        request_id: str | None = None,
-        variant: str | None = None,
-        features_at: float | None = None,
-        keys: Keys | None = None,
-        events_us: Sequence[int | None] | None = None,
-    ) -> Answer:
-        """Score rows by the model that the routing gives them to; see `begin` and `end`."""
-        asked = self.begin(
-            pipeline, columns, rows, version=version, unit=unit, request_id=request_id, variant=variant,
-            features_at=features_at, keys=keys, events_us=events_us,
-        )  # fmt: skip
-        return self.end(asked, tried(asked.model, columns, rows))
+    def infer(self, *asked_for: Any, **how: Any) -> Answer:
+        """Score rows by the model that the routing gives them to: arguments of `begin`, errors of that and of `end`."""
+        asked = self.begin(*asked_for, **how)
+        return self.end(asked, tried(asked.model, asked.columns, asked.rows))
 
     def begin(
         self,
