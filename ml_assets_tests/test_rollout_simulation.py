@@ -13,6 +13,7 @@ from benchmarks.rollout_drawn import LATE, Stretch, Truth, leg_of
 from benchmarks.rollout_simulation import CANARY, NOT_PAIRED, PLANS, Plan, cell, in_line, rules_of, simulate
 from ml_assets.core.rollout.machine import begin, step
 from ml_assets.core.rollout.observed import latency_counts
+from ml_assets.serving.shadows.process import MOST_TIMED
 
 NOW = datetime(2020, 5, 1, tzinfo=UTC)
 SHADOW_FIRST = "shadow, 5, 25, 50, 100 %"
@@ -42,8 +43,10 @@ def by_the_machine(truth: Truth, plan: Plan, rng: np.random.Generator) -> tuple[
                 known = min(max(start + seen - LATE - first, 0), size)
                 leg = leg_of(s, 0 if bandit else i, rules, size, known, afterwards=plan.afterwards)
                 counts = [latency_counts(s.latency[:size][which[:size]]) for which in (~s.own, s.own)]
+                beside = [latency_counts(times[: min(size, MOST_TIMED)]) for times in s.beside or ([], [])]
                 champion, candidate = (
-                    replace(side, latencies=c) for side, c in zip((leg.champion, leg.candidate), counts, strict=True)
+                    replace(side, latencies=c, beside=b)
+                    for side, c, b in zip((leg.champion, leg.candidate), counts, beside, strict=True)
                 )
                 legs.append(replace(leg, champion=champion, candidate=candidate))
                 first += s.own.size
