@@ -132,7 +132,7 @@ class Live:
             )  # fmt: skip
         worse = confused(desk.desk.models.load(champion.bundle))
         desk.desk.models.save(worse)
-        click.echo(f"\n{key}  A bad model: the champion with its categories mixed up, {worse.sha256[:12]}")
+        click.echo(f"\n{key}  A bad model: the champion with its columns and categories mixed up, {worse.sha256[:12]}")
         rules = desk.rules()
         if rules is None:
             raise StoryBroken(
@@ -208,7 +208,7 @@ class Live:
 
 
 def confused(bundle: "Bundle") -> "Bundle":
-    """The same model with its categories in another order, as if training and serving encoded them differently.
+    """The same model with categories and columns in another order, as if training and serving encoded them differently.
 
     It loads, scores its own golden rows, and answers nonsense: what no check of a file can find.
 
@@ -225,6 +225,8 @@ def confused(bundle: "Bundle") -> "Bundle":
             f"bundle {bundle.sha256[:12]}", found="no feature with categories", expected="one to mix up",
             cure="show it with --pipeline trip_duration",
         )  # fmt: skip
+    numbers = iter([f for f in features if f["kind"] == "number"][::-1])
+    features = [next(numbers) if f["kind"] == "number" else f for f in features]
     golden = bundle.facts["golden"]
     mixed = Bundle({**bundle.facts, "features": features}, bundle.files)
     rows = pl.DataFrame(golden["rows"], schema={s.name: s.dtype for s in mixed.specs}, orient="row")
