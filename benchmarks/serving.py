@@ -29,6 +29,8 @@ from benchmarks.serving_process import Started, can_pin
 
 CONNECTIONS = (1, 16, 64)
 MOST_STARTS = 3
+SHADOW_TURNS = 3
+"""Turns with and without a shadow, for each other repetition: a p99 of six seconds is one of few long moments."""
 LEAST = {MLFLOW: 10.0, BENTOML: 5.0, EMPTY: 0.6}
 """How many times the requests per second of another ours is to answer; of all others more than 1."""
 MOST_CPU_SECONDS, MOST_MB = 5.0, 200.0
@@ -52,7 +54,7 @@ def main(repetitions: int) -> str:
         starts = cold_starts(folder, min(repetitions, MOST_STARTS))
         cells = speed(folder, repetitions)
         # Due one by one, requests are not scored together as those of a closed loop are.
-        shadow = serving_shadow.main(folder, repetitions, 0.5e6 / middle(cells[OURS][1], "cpu_us"))
+        shadow = serving_shadow.main(folder, SHADOW_TURNS * repetitions, 0.5e6 / middle(cells[OURS][1], "cpu_us"))
     return "\n\n".join(
         [
             f"{serving_data.TREES} trees of {serving_data.LEAVES} leaves, 25 features, one row a request, one worker. "

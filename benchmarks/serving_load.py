@@ -1,10 +1,10 @@
 """The load generator: `python -m benchmarks.serving_load PLAN` asks a server and prints what came back, as JSON.
 
 A closed loop over keep-alive connections: each sends its next request when it has its answer; or so many requests a
-second, due when they are due. One process with
-non-blocking sockets and finished requests, since clients of Python (httpx, aiohttp, requests) take more CPU per request
-than the servers, and would be what is measured; wrk, ab and hey are no packages of Python's index, and check no
-answers. Answers are kept, and compared with what was expected after the clock has stopped.
+second, due when they are due. One process with non-blocking sockets and finished requests, since clients of Python
+(httpx, aiohttp, requests) take more CPU per request than the servers, and would be what is measured; wrk, ab and hey
+are no packages of Python's index, and check no answers. Answers are kept, and compared with what was expected after the
+clock has stopped.
 """
 
 import gc
@@ -17,6 +17,7 @@ from array import array
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -69,8 +70,9 @@ def main(plan_file: str) -> None:
     plan = json.loads(Path(plan_file).read_text())
     gc.disable()
     with closing(Load(plan["port"], [text.encode() for text in plan["requests"]], plan["connections"])) as load:
-        warm, rate = load.run(plan["warm_seconds"]), plan.get("rate")
-        seen = load.run(plan["seconds"]) if rate is None else load.run_at(rate, plan["seconds"])
+        rate = plan.get("rate")
+        run = load.run if rate is None else partial(load.run_at, rate)
+        warm, seen = run(plan["warm_seconds"]), run(plan["seconds"])
     told = {
         "answered": len(seen.answers),
         "answered_with_warm_up": load.answered,

@@ -68,7 +68,7 @@ class Shadowing:
 
     def served(self, served: Served) -> None:
         """Take a request: the data plane's hook."""
-        if not served.shadows or served.variant not in OTHER:
+        if not served.shadows or not served.rows or served.variant not in OTHER:
             return
         if served.predictions is None:
             self._remember(served.request_id)

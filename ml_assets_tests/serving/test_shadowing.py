@@ -112,6 +112,11 @@ def test_what_a_client_asked_for_by_version_is_not_scored_beside(beside, how):
     assert beside.asked == []
 
 
+def test_a_request_without_rows_is_not_scored_beside(beside):
+    beside.roll_out().plane.infer("rides", {name: [] for name in COLUMNS}, 0, variant="champion")
+    assert beside.asked == []
+
+
 def test_without_shadows_there_is_no_process(beside):
     beside.roll_out(shadows=()).infer()
     assert beside.begun == []
