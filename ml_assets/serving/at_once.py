@@ -41,6 +41,7 @@ class AtOnceProtocol(PatientProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Answer what is whole; of the rest, begin uvicorn's way."""
+        self._rounds.polling.heard(self)
         if self._waits:
             self._rounds.end()
         between = self.is_between_requests
@@ -153,7 +154,7 @@ class AtOnceProtocol(PatientProtocol):
         """Be answered at the end of this round; the request is there as a whole."""
         self.is_whole()
         self._waits = True
-        self._rounds.add(self, begun, self.loop.call_soon if len(self.connections) > 1 else None)
+        self._rounds.add(self, begun, self.loop.call_soon, alone=len(self.connections) <= 1)
 
     def is_answered(self, reply: Reply) -> None:
         """Take the reply to the request that waits."""

@@ -8,6 +8,7 @@ requests and writes answers is in `at_once`, how a request is read and its answe
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
+from ml_assets.serving.busy_polling import BusyPolling, Soon
 from ml_assets.serving.head import Head
 from ml_assets.serving.http import Reply
 from ml_assets.serving.scoring import Asked, Tried, tried_together
@@ -57,12 +58,15 @@ class Rounds:
 
     Attributes:
         paths: path -> what answers there at once.
+        polling: is told of whatever arrives.
     """
 
     def __init__(self) -> None:
         self.paths: dict[bytes, AtOnce] = {}
+        self.polling = BusyPolling()
         self._heads: dict[bytes, Read] = {}
         self._waiting: list[tuple[Connection, Begun]] = []
+        self._soon: Soon
 
     def read_before(self, head: bytes) -> Read | None:
         """What a head says, its empty line included, if it was read before."""
@@ -74,19 +78,22 @@ class Rounds:
             del self._heads[next(iter(self._heads))]
         self._heads[head] = read
 
-    def add(self, connection: Connection, begun: Begun, soon: Callable[[Callable[[], None]], object] | None) -> None:
+    def add(self, connection: Connection, begun: Begun, soon: Soon, *, alone: bool) -> None:
         """Answer a request at the end of this round.
 
         Args:
             connection: whose; it adds no other one before this one is answered.
             begun: the request.
-            soon: calls a function when all that has arrived by now is received; None: nobody else is there.
+            soon: calls a function when all that has arrived by now is received.
+            alone: whether nobody else is there.
         """
         waiting = self._waiting
-        if not waiting and soon is not None:
-            soon(self.end)
+        if not waiting:
+            self._soon = soon
+            if not alone:
+                soon(self.end)
         waiting.append((connection, begun))
-        if soon is None or len(waiting) >= MOST_OF_A_ROUND:
+        if alone or len(waiting) >= MOST_OF_A_ROUND:
             self.end()
 
     def end(self) -> None:
@@ -96,6 +103,11 @@ class Rounds:
             connection.is_answered(reply)
         for connection, _ in waiting:
             connection.write()
+        if len(waiting) == 1:
+            [(connection, begun)] = waiting
+            # What is scored beside gets what this process leaves of a core.
+            if begun.asked is not None and begun.asked.picture.is_alone:
+                self.polling.answered(connection, self._soon)
 
 
 def replies(requests: Sequence[Begun]) -> list[Reply]:
