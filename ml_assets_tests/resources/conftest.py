@@ -1,4 +1,4 @@
-"""A real MLflow database, made once and copied, and a real bundle, for the tests of tracking."""
+"""Stores, a DVC folder; for the tests of tracking a real MLflow database, made once and copied, and a real bundle."""
 
 import json
 import shutil
@@ -15,6 +15,8 @@ from ml_assets.core.assignment import PartCounts
 from ml_assets.core.features import Feature
 from ml_assets.core.manifest import Manifest
 from ml_assets.core.time_split import TimeRange, TimeSplit
+from ml_assets.resources.storage import Store
+from ml_assets_tests.resources.dvc_bench import Bench
 
 SCRIPT = Path(__file__).with_name("tracking_processes.py")
 REPOSITORY = SCRIPT.parents[2]
@@ -29,6 +31,20 @@ SPLIT = TimeSplit(
     TimeRange(datetime(2018, 3, 15), datetime(2018, 4, 1)),
     datetime(2018, 4, 1),
 )
+
+
+@pytest.fixture(params=["local", "memory"])
+def store(request, tmp_path):
+    """In a folder, and in a bucket."""
+    if request.param == "local":
+        return Store(root=str(tmp_path / "store"))
+    return Store(root=f"memory://{tmp_path.name}")
+
+
+@pytest.fixture
+def bench(tmp_path):
+    """Partitions, and DVC beside them."""
+    return Bench(tmp_path)
 
 
 def rides(rows: int, seed: int) -> pl.DataFrame:

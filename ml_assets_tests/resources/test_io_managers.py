@@ -2,25 +2,11 @@ from pathlib import Path
 
 import dagster as dg
 import polars as pl
-import pytest
 from upath import UPath
 
 from ml_assets.resources.io_managers import JsonIOManager, ParquetIOManager
-from ml_assets.resources.storage import (
-    Staged,
-    Store,
-)
-
-
-@pytest.fixture(params=["local", "memory"])
-def store(request, tmp_path):
-    if request.param == "local":
-        return Store(root=str(tmp_path / "store"))
-    return Store(root=f"memory://{tmp_path.name}")
-
-
-def frame(rows: int = 1000) -> pl.LazyFrame:
-    return pl.LazyFrame({"a": range(rows), "b": [str(i) for i in range(rows)]})
+from ml_assets.resources.storage import Staged
+from ml_assets_tests.resources.test_storage import frame
 
 
 def test_tables_and_records_go_through_dagster(store, tmp_path):

@@ -18,13 +18,6 @@ from ml_assets.resources.whole_files import ABANDONED_AFTER_SECONDS, publish
 KEY = dg.AssetKey(["t", "raw"])
 
 
-@pytest.fixture(params=["local", "memory"])
-def store(request, tmp_path):
-    if request.param == "local":
-        return Store(root=str(tmp_path / "store"))
-    return Store(root=f"memory://{tmp_path.name}")
-
-
 def frame(rows: int = 1000) -> pl.LazyFrame:
     return pl.LazyFrame({"a": range(rows), "b": [str(i) for i in range(rows)]})
 

@@ -29,11 +29,6 @@ from ml_assets_tests.resources.dvc_bench import (
 )
 
 
-@pytest.fixture
-def bench(tmp_path):
-    return Bench(tmp_path)
-
-
 @pytest.fixture(scope="module")
 def versioned_once(tmp_path_factory):
     """Three partitions, one of them in an object store, versioned and pushed."""

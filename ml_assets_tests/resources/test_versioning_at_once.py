@@ -16,7 +16,6 @@ from ml_assets_tests.resources.dvc_bench import (
     THREE,
     A,
     B,
-    Bench,
     C,
     content,
     files_of,
@@ -27,11 +26,6 @@ from ml_assets_tests.resources.dvc_bench import (
 )
 
 forked = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-
-
-@pytest.fixture
-def bench(tmp_path):
-    return Bench(tmp_path)
 
 
 @needs_dvc
