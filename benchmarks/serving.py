@@ -53,8 +53,7 @@ def main(repetitions: int) -> str:
             contender.prepare(folder)
         starts = cold_starts(folder, min(repetitions, MOST_STARTS))
         cells = speed(folder, repetitions)
-        # Due one by one, requests are not scored together as those of a closed loop are.
-        shadow = serving_shadow.main(folder, SHADOW_TURNS * repetitions, 0.5e6 / middle(cells[OURS][1], "cpu_us"))
+        shadow = serving_shadow.main(folder, SHADOW_TURNS * repetitions)
     return "\n\n".join(
         [
             f"{serving_data.TREES} trees of {serving_data.LEAVES} leaves, 25 features, one row a request, one worker. "

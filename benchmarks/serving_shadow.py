@@ -1,7 +1,7 @@
 """What scoring beside costs the champion: its p99 with a model in its shadow, beside its p99 without.
 
 At a rate that leaves the core time for both models: as many requests as are answered, asked of one core, would leave
-none, and most of the shadow's would be dropped. So it is half of what fills the core by requests that come one by one.
+none, and most of the shadow's would be dropped. So it is one that keeps the core half busy.
 """
 
 import json
@@ -13,10 +13,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.serving_asking import ask, middle, requests_to, running
-from benchmarks.serving_contenders import CONTENDERS, OURS, SHADOWING
+from benchmarks.serving_contenders import CONTENDERS, OURS, SHADOWING, Contender
 from benchmarks.serving_load import parse
+from benchmarks.serving_process import Server
 
 CONNECTIONS, SECONDS, MOST = 16, 6.0, 1.10
+FIRST_RATE = 2_000.0
+"""Requests a second by which it is found out how long the core is busy with one that is due by itself."""
 SCORED = "ml_assets_shadow_requests"
 
 
@@ -27,13 +30,13 @@ class Shadow(NamedTuple):
     aim: str
 
 
-def main(folder: Path, repetitions: int, rate: float) -> Shadow:
+def main(folder: Path, repetitions: int, rate: float | None = None) -> Shadow:
     """Measure in turn.
 
     Args:
         folder: of `serving_data`.
         repetitions: turns.
-        rate: requests a second.
+        rate: requests a second; None: half of what fills the core.
 
     Raises:
         RuntimeError: nothing was scored beside; or as `serving_asking.ask`.
@@ -44,9 +47,15 @@ def main(folder: Path, repetitions: int, rate: float) -> Shadow:
             (name, one, stack.enter_context(running(one, folder)))
             for name, one in zip(told, (CONTENDERS[OURS], SHADOWING), strict=True)
         ]
+
+        def asked_at(rate: float, one: Contender, server: Server) -> dict[str, float]:
+            return ask(one, server, requests_to(one, folder), CONNECTIONS, folder, seconds=SECONDS, rate=rate)
+
+        if rate is None:
+            rate = 0.5e6 / asked_at(FIRST_RATE, *servers[0][1:])["cpu_us"]
         for _ in range(repetitions):
             for name, one, server in servers:
-                asked = ask(one, server, requests_to(one, folder), CONNECTIONS, folder, seconds=SECONDS, rate=rate)
+                asked = asked_at(rate, one, server)
                 told[name].append(asked)
                 sys.stderr.write(f"{name}: {json.dumps(asked)}\n")
         scored, dropped = (outcome(servers[1][2].port, name) for name in ("scored", "dropped"))
@@ -60,7 +69,7 @@ def main(folder: Path, repetitions: int, rate: float) -> Shadow:
     found = statistics.median(ratios)
     share = scored / (scored + dropped)
     return Shadow(
-        f"{rate:,.0f} requests a second, each due at its time: half of what fills the core one by one. "
+        f"{rate:,.0f} requests a second, each due at its time, which keeps the core half busy. "
         f"Of them {share:.1%} were scored beside, the others dropped.\n\n" + "\n".join(lines),
         f"p99 with a shadow, times that without: {found:.2f} (aim: at most {MOST:g}): "
         + ("reached" if found <= MOST else "MISSED"),

@@ -2,19 +2,17 @@
 
 With several workers each writes its numbers into files of the folder that PROMETHEUS_MULTIPROC_DIR names, and whichever
 worker is asked adds them up, as prometheus_client does it. Gauges are brought up to date by `refresh`, which the
-watcher calls at every look. What requests are counted by is noted first, and counted many at a time: that takes 1.5
-microseconds a request, where counting each by itself takes 4.
+watcher calls at every look; what requests are counted by is `noted` until then.
 """
 
 import os
 import threading
 import time
-from collections import Counter as Counted
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from itertools import chain
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import msgspec
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
     CollectorRegistry,
@@ -26,11 +24,10 @@ from prometheus_client import (
 )
 
 from ml_assets.serving.data_plane import Served
+from ml_assets.serving.noted import MOST_NOTED, Noted, observe_all
 
 if TYPE_CHECKING:
     from ml_assets.core.models.single_row import Predictions
-    from ml_assets.core.tasks import Task
-    from ml_assets.serving.picture import ServedModel
 
 SECONDS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
 AGES = (1.0, 10.0, 60.0, 600.0, 3_600.0, 21_600.0, 86_400.0, 604_800.0, 2_592_000.0, 31_536_000.0)
@@ -44,27 +41,22 @@ AMOUNTS = (
 """Upper bounds of predicted numbers: the same on all servers, so that they can be added up."""
 SHARES = tuple(i / 20 for i in range(21))
 """Upper bounds of predicted probabilities; of several classes the largest counts."""
-MOST_NOTED = 4096
-"""Noted ones that are counted where requests are answered, should nobody refresh: in 10 ms."""
-PIECE, PAUSE_SECONDS = 250, 0.002
-"""Noted ones that a refresh counts at once, in half a millisecond, and the pause in which requests go on."""
+PIECE, PAUSE_SECONDS = 1_000, 0.002
+"""Values of each kind that a refresh counts at once, in half a millisecond, and the pause in which requests go on."""
 
 
-class Noted(msgspec.Struct, frozen=True, gc=False):
-    """What is counted of a scoring.
+class Arm(NamedTuple):
+    """What is noted of an arm.
 
     Attributes:
-        model: what scored.
-        variant, rows, predictions, latency_us: as in `data_plane.Served`.
-        age_s: age of the features in seconds; None where nobody said.
+        latencies_us: microseconds of scorings that gave something.
+        predictions: those of each, as `data_plane.Served` has them.
+        failed: counts scorings that gave nothing.
     """
 
-    model: "ServedModel"
-    variant: str
-    rows: int
-    predictions: "Predictions | None"
-    latency_us: int
-    age_s: float | None
+    latencies_us: Noted
+    predictions: Noted
+    failed: Counter
 
 
 class Metrics:
@@ -165,60 +157,81 @@ class Metrics:
         )  # fmt: skip
         self.answering = 0
         """Requests being answered; for the event loop's thread only."""
-        self._noted_answers: deque[tuple[str, int, float]] = deque()
-        self._noted_scores: deque[Noted] = deque()
-        self._counting = threading.Lock()
+        self._answers: dict[tuple[str, int], Noted] = {}
+        self._arms: dict[tuple[str, str], Arm] = {}
+        self._ages: dict[str, Noted] = {}
+        self._all: list[Noted] = []
+        self._adding = threading.Lock()
         self._shown: dict[str, set[tuple[str, str]]] = {}
         self._refreshed: list[Callable[[Metrics], None]] = []
         self._read_at: float | None = None
 
     def answered(self, protocol: str, status: int, seconds: float) -> None:
         """Note an answer: its protocol, HTTP's status, and the time since the request's head."""
-        self._noted_answers.append((protocol, status, seconds))
-        if len(self._noted_answers) >= MOST_NOTED:
-            self.count()
+        noted = self._answers.get((protocol, status)) or self._answers_of(protocol, status)
+        noted.values.append(seconds)
+        if len(noted.values) >= MOST_NOTED:
+            noted.count(MOST_NOTED)
 
     def served(self, served: Served) -> None:
         """Note a scoring: the data plane's hook."""
+        arm = self._arms.get((served.pipeline, served.variant)) or self._arm_of(served)
+        if served.predictions is None:
+            arm.failed.inc()
+            return
         # Not the request itself: its columns, kept alive, are what the garbage collector would look through.
-        self._noted_scores.append(
-            Noted(
-                served.model, served.variant, served.rows, served.predictions, served.latency_us, served.feature_age_s
-            )
-        )
-        if len(self._noted_scores) >= MOST_NOTED:
+        arm.latencies_us.values.append(served.latency_us)
+        arm.predictions.values.append(served.predictions)
+        if served.feature_age_s is not None:
+            (self._ages.get(served.pipeline) or self._ages_of(served.pipeline)).values.append(served.feature_age_s)
+        if len(arm.latencies_us.values) >= MOST_NOTED:
             self.count()
 
-    def count(self, at_once: int = 2 * MOST_NOTED) -> bool:
-        """Count what was noted until now, or so many of it; whether more is left. From any thread."""
-        with self._counting:
-            self._count_answers(_taken(self._noted_answers, at_once))
-            self._count_scores(_taken(self._noted_scores, at_once))
-        return bool(self._noted_answers or self._noted_scores)
+    def count(self, most: int = 2 * MOST_NOTED) -> bool:
+        """Count what was noted until now, or so many values of each kind; whether more is left. From any thread."""
+        left = [noted.count(most) for noted in list(self._all)]
+        return any(left)
 
-    def _count_answers(self, answers: Sequence[tuple[str, int, float]]) -> None:
-        for (protocol, status), times in Counted((a[0], a[1]) for a in answers).items():
-            self.requests.labels(protocol, status).inc(times)
-        for protocol in {a[0] for a in answers}:
-            observe_all(self.seconds.labels(protocol), [seconds for p, _, seconds in answers if p == protocol])
+    def _answers_of(self, protocol: str, status: int) -> Noted:
+        times, histogram = self.requests.labels(protocol, status), self.seconds.labels(protocol)
 
-    def _count_scores(self, scores: Sequence[Noted]) -> None:
-        arms: dict[tuple[str, str], list[Noted]] = {}
-        for s in scores:
-            arms.setdefault((s.model.pipeline, s.variant), []).append(s)
-        for arm, of_arm in arms.items():
-            good = [s for s in of_arm if s.predictions is not None]
-            self.errors.labels(*arm).inc(len(of_arm) - len(good))
-            self.rows.labels(*arm).inc(sum(s.rows for s in good))
-            observe_all(self.scoring.labels(*arm), [s.latency_us / 1e6 for s in good])
-            numbers = [max(p) if isinstance(p, list) else p for s in good for p in s.predictions or ()]
-            observe_all(self._predicted(of_arm[-1].model.bundle.task).labels(*arm), numbers)
-            ages = [s.age_s for s in good if s.age_s is not None]
-            if ages:
-                observe_all(self.age.labels(arm[0]), ages)
+        def count(seconds: Sequence[float]) -> None:
+            times.inc(len(seconds))
+            observe_all(histogram, seconds)
 
-    def _predicted(self, task: "Task") -> Histogram:
-        return self.amounts if task == "regression" else self.shares
+        of = (protocol, status)
+        with self._adding:
+            return self._answers.get(of) or self._answers.setdefault(of, self._add(count))
+
+    def _arm_of(self, served: Served) -> Arm:
+        labels = (served.pipeline, served.variant)
+        rows, scoring = self.rows.labels(*labels), self.scoring.labels(*labels)
+        amounts = self.amounts if served.model.bundle.task == "regression" else self.shares
+        predicted = amounts.labels(*labels)
+
+        def count_latencies(latencies_us: Sequence[int]) -> None:
+            observe_all(scoring, [us / 1e6 for us in latencies_us])
+
+        def count_predictions(predictions: "Sequence[Predictions]") -> None:
+            flat: chain[Any] = chain.from_iterable(predictions)
+            numbers: list[float] = [max(p) if isinstance(p, list) else p for p in flat]
+            rows.inc(len(numbers))
+            observe_all(predicted, numbers)
+
+        with self._adding:
+            if labels not in self._arms:
+                failed = self.errors.labels(*labels)
+                self._arms[labels] = Arm(self._add(count_latencies), self._add(count_predictions), failed)
+            return self._arms[labels]
+
+    def _ages_of(self, pipeline: str) -> Noted:
+        ages = self.age.labels(pipeline)
+        with self._adding:
+            return self._ages.get(pipeline) or self._ages.setdefault(pipeline, self._add(partial(observe_all, ages)))
+
+    def _add(self, count: Callable[[Sequence[Any]], None]) -> Noted:
+        self._all.append(Noted(count))
+        return self._all[-1]
 
     def show_models(self, pipeline: str, versions: Mapping[str, str], sequence: int) -> None:
         """Tell which bundle each variant has now.
@@ -268,18 +281,3 @@ class Metrics:
             registry = CollectorRegistry()
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         return generate_latest(registry), CONTENT_TYPE_LATEST
-
-
-def observe_all(histogram: Histogram, values: Sequence[float]) -> None:
-    """What `observe` of each value does, at once; it reaches into prometheus_client, which has no such call."""
-    import numpy as np
-
-    places = np.searchsorted(histogram._upper_bounds, values)
-    for place, times in zip(*np.unique(places, return_counts=True), strict=True):
-        histogram._buckets[place].inc(int(times))
-    histogram._sum.inc(float(sum(values)))
-
-
-def _taken(noted: "deque[Any]", at_most: int) -> list[Any]:
-    """What stands there now; others may go on adding."""
-    return [noted.popleft() for _ in range(min(len(noted), at_most))]

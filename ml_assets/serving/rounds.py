@@ -1,8 +1,9 @@
 """Requests that arrive in one round of the event loop: scored together, answered in their order, written at its end.
 
 A client that sleeps is woken once for all its answers, which takes as long as a third of a request, and the trees of a
-model are gone through by one call. Nobody waits for a round to fill: it is what the system had at hand. Who receives
-requests and writes answers is in `at_once`, how a request is read and its answer told, in `app` and `protocols`.
+model are gone through by one call. Nobody waits for a round to fill: it is what the system had at hand, and where that
+is several, what came while they were read. Who receives requests and writes answers is in `at_once`, how a request is
+read and its answer told, in `app` and `protocols`.
 """
 
 from collections.abc import Callable, Sequence
@@ -67,6 +68,7 @@ class Rounds:
         self._heads: dict[bytes, Read] = {}
         self._waiting: list[tuple[Connection, Begun]] = []
         self._soon: Soon
+        self._looked_again = False
 
     def read_before(self, head: bytes) -> Read | None:
         """What a head says, its empty line included, if it was read before."""
@@ -91,14 +93,22 @@ class Rounds:
         if not waiting:
             self._soon = soon
             if not alone:
-                soon(self.end)
+                soon(self._all_have_come)
         waiting.append((connection, begun))
         if alone or len(waiting) >= MOST_OF_A_ROUND:
             self.end()
 
+    def _all_have_come(self) -> None:
+        """End the round; where several have come, others often came while they were read."""
+        if len(self._waiting) > 1 and not self._looked_again:
+            self._looked_again = True
+            self._soon(self._all_have_come)
+        else:
+            self.end()
+
     def end(self) -> None:
         """Answer what waits, in its order, and write it."""
-        waiting, self._waiting = self._waiting, []
+        waiting, self._waiting, self._looked_again = self._waiting, [], False
         for (connection, _), reply in zip(waiting, replies([begun for _, begun in waiting]), strict=True):
             connection.is_answered(reply)
         for connection, _ in waiting:

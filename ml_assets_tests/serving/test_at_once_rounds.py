@@ -86,6 +86,24 @@ def test_answers_of_a_round_go_out_together_when_all_are_there(in_a_round):
     assert [bodies(told) for told in in_a_round(see)] == [[b"%d" % number] for number in range(3)]
 
 
+@pytest.mark.parametrize("first", [1, 2])
+def test_only_where_several_have_come_others_are_looked_for_once_more(in_a_round, first):
+    written = []
+
+    def come_later(made):
+        written.append([len(c.transport.written) for c in made])
+        made[2].data_received(request(b"later"))
+
+    def see(made):
+        for one in made[:first]:
+            one.data_received(request(b"first"))
+        asyncio.get_running_loop().call_soon(come_later, made)
+
+    told = in_a_round(see)
+    assert [bodies(one) for one in told] == [*[[b"first"]] * first, *[[]] * (2 - first), [b"later"]]
+    assert written == [[1, 0, 0] if first == 1 else [0, 0, 0]]
+
+
 def test_a_single_client_waits_for_nobody(in_a_round):
     def see(made):
         made[0].data_received(request(b"one"))

@@ -8,7 +8,8 @@ import pytest
 from prometheus_client import CollectorRegistry, Histogram
 
 from ml_assets.serving.data_plane import Served
-from ml_assets.serving.metrics import AMOUNTS, MOST_NOTED, PAUSE_SECONDS, PIECE, SECONDS, Metrics, observe_all
+from ml_assets.serving.metrics import AMOUNTS, PAUSE_SECONDS, PIECE, SECONDS, Metrics
+from ml_assets.serving.noted import MOST_NOTED, observe_all
 
 
 def served(prediction=20.0, *, task="regression", variant="champion", latency_us=300, age=None, error=None) -> Served:
@@ -93,9 +94,12 @@ def test_what_nobody_asks_for_does_not_grow():
     metrics = Metrics()
     for _ in range(2 * MOST_NOTED):
         metrics.answered("vertex", 200, 0.1)
+        metrics.served(served(age=1.0))
 
-    assert len(metrics._noted_answers) < MOST_NOTED
+    assert len(metrics._all) == 4
+    assert all(len(noted.values) < MOST_NOTED for noted in metrics._all)
     assert sample(metrics, "ml_assets_requests_total", protocol="vertex", status="200") == 2 * MOST_NOTED
+    assert sample(metrics, "ml_assets_predictions_total", pipeline="rides", variant="champion") == 2 * MOST_NOTED
 
 
 def test_a_refresh_counts_all_that_was_noted_and_lets_requests_through_meanwhile(monkeypatch):

@@ -6,7 +6,7 @@ import lightgbm as lgb
 import numpy as np
 import pytest
 
-from ml_assets.core.models.leaf_tables import _LEAST, MOST_TOGETHER, LeafTables, _logistic, are_tabled
+from ml_assets.core.models.leaf_tables import _LEAST, LEAST_TOGETHER, MOST_TOGETHER, LeafTables, _logistic, are_tabled
 from ml_assets.core.models.lightgbm_library import Trees
 from ml_assets.core.models.trees_text import read_trees
 
@@ -81,15 +81,28 @@ def test_scores_are_those_of_lightgbm_to_the_bit(params):
     assert len(set(found)) > 20 or params.get("num_leaves") == 2 or params.get("min_data_in_leaf") == 2000
 
 
-@pytest.mark.parametrize("params", [{"objective": "l1"}, {"objective": "binary"}])
-@pytest.mark.parametrize("together", [1, 2, MOST_TOGETHER, MOST_TOGETHER + 1, 3 * MOST_TOGETHER])
-def test_rows_that_are_scored_together_score_as_each_alone(params, together):
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"objective": "l1"},
+        {"objective": "binary"},
+        {"objective": "l2", "use_missing": False},
+        {"objective": "l2", "max_cat_to_onehot": 100},
+        {"objective": "l2", "min_data_in_leaf": 2000},
+    ],
+    ids=str,
+)
+def test_rows_that_are_scored_together_score_as_each_alone(params):
     text = grown(**params)
-    tables, asked = LeafTables(read_trees(text)), odd(text)[:: 400 // (3 * MOST_TOGETHER)].tolist()
-    alone = [tables.score(row)[0] for row in asked]
-    found = [s for at in range(0, len(asked), together) for s in tables.score_each(asked[at : at + together])]
-    assert found == alone
+    tables = LeafTables(read_trees(text))
+    asked = [*odd(text).tolist(), [np.inf, -np.inf, 0.0, -0.5], [0.0, 1.0, np.inf, 1e300], [0.0, 0.0, 0.0, 4.5]]
     assert tables.score_each([]) == []
+    # Rows that lack nothing take another way than those that do.
+    for rows in (asked, [row for row in asked if not np.isnan(row).any()]):
+        alone = [tables.score(row)[0] for row in rows]
+        for together in (LEAST_TOGETHER - 1, LEAST_TOGETHER, MOST_TOGETHER, MOST_TOGETHER + 1, 3 * MOST_TOGETHER):
+            found = [s for at in range(0, len(rows), together) for s in tables.score_each(rows[at : at + together])]
+            assert found == alone
 
 
 @pytest.mark.parametrize(
