@@ -25,8 +25,9 @@ def ask(
     *,
     seconds: float = SECONDS,
     rate: float | None = None,
+    ids: str | None = None,
 ) -> dict[str, float]:
-    """One turn of one server; its CPU microseconds a request are added.
+    """One turn of one server, as `serving_load` has it; its CPU microseconds a request are added.
 
     Raises:
         RuntimeError: requests were lost, answers wrong, or the generator had too much to do.
@@ -39,6 +40,7 @@ def ask(
         "warm_seconds": WARM_SECONDS,
         "seconds": seconds,
         "rate": rate,
+        "ids": ids,
         "expected": None if contender.answer is None else json.loads((folder / EXPECTED).read_text()),
         "answer": list(contender.answer or ()),
     }

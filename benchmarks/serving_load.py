@@ -65,12 +65,14 @@ def main(plan_file: str) -> None:
 
     Args:
         plan_file: JSON with `port`, `requests` (whole HTTP requests as text), `connections`, `warm_seconds`, `seconds`,
-            `rate` (requests a second; absent: as many as are answered), `expected` (a number for each request, or null)
-            and `answer` (keys and indices that lead to the number in the answer's JSON).
+            `rate` (requests a second; absent: as many as are answered), `ids` (see `Load`; absent: none), `expected` (a
+            number for each request, or null) and `answer` (keys and indices that lead to the number in the answer's
+            JSON).
     """
     plan = json.loads(Path(plan_file).read_text())
     gc.disable()
-    with closing(Load(plan["port"], [text.encode() for text in plan["requests"]], plan["connections"])) as load:
+    requests = [text.encode() for text in plan["requests"]]
+    with closing(Load(plan["port"], requests, plan["connections"], plan.get("ids"))) as load:
         rate = plan.get("rate")
         run = load.run if rate is None else partial(load.run_at, rate)
         warm, seen = run(plan["warm_seconds"]), run(plan["seconds"])
@@ -93,10 +95,12 @@ class Load:
         port: of the server, on this machine.
         requests: whole HTTP requests.
         connections: how many ask at once.
+        ids: from the number of a request to its `x-request-id`, as a format; None: they have none.
     """
 
-    def __init__(self, port: int, requests: Sequence[bytes], connections: int) -> None:
+    def __init__(self, port: int, requests: Sequence[bytes], connections: int, ids: str | None = None) -> None:
         self._port, self._requests, self._next = port, requests, 0
+        self._ids, self._parts = ids, [text.split(b"\r\n", 1) for text in requests]
         self._poll = select.epoll()
         self._under_way: dict[int, Connection] = {}
         self.asked = self.answered = 0
@@ -199,9 +203,12 @@ class Load:
         one.sent_ns = time.perf_counter_ns()
         one.socket.send(self._text(one.row, one.number))
 
-    def _text(self, row: int, number: int) -> bytes:  # noqa: ARG002
+    def _text(self, row: int, number: int) -> bytes:
         """The HTTP request for a row, the how-manieth of all."""
-        return self._requests[row]
+        if self._ids is None:
+            return self._requests[row]
+        first, rest = self._parts[row]
+        return b"%b\r\nx-request-id: %b\r\n%b" % (first, self._ids.format(number).encode(), rest)
 
     def _connect(self) -> Connection:
         made = socket.create_connection(("127.0.0.1", self._port), timeout=10)

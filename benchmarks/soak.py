@@ -36,6 +36,8 @@ from ml_assets.resources.prediction_log import PredictionLogs
 from ml_assets.resources.storage import Store
 
 SHARE, CAPACITY_SECONDS = 0.8, 10.0
+CAPACITY_IDS = "capacity-{:09d}"
+"""Also there each request has an id of its own: heads that are all the same, the server need not parse again."""
 SWAPS = 50
 CONFIRM_SECONDS, LOOK_SECONDS = 30.0, 0.05
 
@@ -71,7 +73,10 @@ def soak(
     contender, desk = CONTENDERS[OURS], desk_of(folder / DATA)
     lines = folder / "lines.npz"
     with running(contender, folder) as server:
-        capacity = ask(contender, server, requests_to(contender, folder), CONNECTIONS, folder, seconds=capacity_seconds)
+        capacity = ask(
+            contender, server, requests_to(contender, folder), CONNECTIONS, folder,
+            seconds=capacity_seconds, ids=CAPACITY_IDS,
+        )  # fmt: skip
         rate = share * capacity["per_second"]
         plan = {
             "port": server.port, "requests": requests_to(contender, folder), "connections": CONNECTIONS,

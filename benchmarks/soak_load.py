@@ -66,21 +66,10 @@ class Lines(Seen):
 
 
 class SoakLoad(Load):
-    """Asks at a rate, each request with an id of its own.
-
-    Args:
-        port: of the server, on this machine.
-        requests: whole HTTP requests; the id is added as a header.
-        connections: how many ask at once.
-    """
+    """Asks at a rate, each request with an id of its own; arguments as of `Load`."""
 
     def __init__(self, port: int, requests: Sequence[bytes], connections: int) -> None:
-        self._parts = [text.split(b"\r\n", 1) for text in requests]
-        super().__init__(port, requests, connections)
-
-    def _text(self, row: int, number: int) -> bytes:
-        first, rest = self._parts[row]
-        return b"%b\r\nx-request-id: %b\r\n%b" % (first, IDS.format(number).encode(), rest)
+        super().__init__(port, requests, connections, IDS)
 
     def soak(self, rate: float, seconds: float, seen: Lines) -> None:
         """Ask so often a second, whatever is still under way; all answers count.
