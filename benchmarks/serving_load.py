@@ -45,7 +45,7 @@ class Seen:
         answers: row asked for, HTTP status, body.
         lost: requests whose connection the server closed or reset.
         wall: seconds that counted.
-        busy: seconds of them in which the generator took answers and asked.
+        busy: seconds of them in which the generator worked on answers, and on the requests that follow them at once.
     """
 
     latencies_ns: "array[int]" = field(default_factory=lambda: array("q"))

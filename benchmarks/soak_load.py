@@ -7,7 +7,6 @@ version's. How requests are sent and answers taken is in `serving_load`, what is
 
 import gc
 import json
-import select
 import sys
 import time
 from array import array
@@ -22,7 +21,6 @@ import numpy as np
 from benchmarks.serving_load import Connection, Load, Seen
 
 IDS = "soak-{:09d}"
-LONGEST_WAIT_SECONDS = 0.1
 MOST_SHOWN = 5
 
 
@@ -74,8 +72,7 @@ class SoakLoad(Load):
     def soak(self, rate: float, seconds: float, seen: Lines) -> None:
         """Ask so often a second, whatever is still under way; all answers count.
 
-        A request that finds all connections taken goes out late, and its waiting counts; none is left out. Between
-        two it sleeps, so that whoever shares the core is not kept from it.
+        A request that finds all connections taken goes out late, and its waiting counts; none is left out.
 
         Raises:
             RuntimeError: the server falls behind by as long again.
@@ -93,8 +90,6 @@ class SoakLoad(Load):
                 self._ask(one)
                 one.sent_ns = round(due)
                 due += gap
-            wait = LONGEST_WAIT_SECONDS if due <= now else min(LONGEST_WAIT_SECONDS, (due - now) / 1e9)
-            select.select([self._poll], [], [], wait)
             self._take(seen, again=False, wait=0)
         seen.wall = (time.perf_counter_ns() - began) / 1e9
         self._finish(seen)

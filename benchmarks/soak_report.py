@@ -30,7 +30,7 @@ class Soaked:
         lags: of each swap, seconds from the ledger's event to the first answer by its version.
         memory: of the server.
         logged: answers found in the prediction log, each once.
-        busy: share of the time in which the load generator took answers and asked.
+        busy: share of the time in which the load generator worked on answers.
     """
 
     capacity: float

@@ -2,9 +2,9 @@
 
 uvicorn gives every request a task, two messages and two writes, so that an application may take its time. What arrives
 whole, at a path that says so, is read in the callback that received it, answered at the end of the round (see
-`rounds`), and written by one write. A head that was read before is not parsed again. Everything else (a body in pieces,
-a pipeline, HTTP/1.0, a client that does not read, too many connections) goes uvicorn's way. Time limits are in
-`connections`, paths in `app`.
+`rounds`), and written by one write. A head that was read before, with whatever ids, is not parsed again. Everything
+else (a body in pieces, a pipeline, HTTP/1.0, a client that does not read, too many connections) goes uvicorn's way.
+Time limits are in `connections`, paths in `app`.
 """
 
 from http import HTTPStatus

@@ -1,8 +1,10 @@
 """What a request's head says to every protocol: its headers, and among them whose request it is and who is to answer.
 
-A head is kept where clients send it again and again (see `at_once`), so that what it says is worked out once.
+A head is kept where clients send it again and again (see `at_once`), so that what it says is worked out once; ids that
+differ from request to request are kept apart.
 """
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -11,6 +13,23 @@ from ml_assets.core.errors import InputRefused
 LONGEST_TOKEN = 200
 UNIT, REQUEST_ID, VARIANT = b"x-unit-id", b"x-request-id", b"x-variant"
 _OURS = frozenset((UNIT, REQUEST_ID, VARIANT))
+IDS = frozenset((REQUEST_ID, b"traceparent"))
+
+
+_IDS = re.compile(rb"(\r\n(?:x-request-id|traceparent): ?)([!-~]{1,200})(?=\r\n)", re.IGNORECASE)
+"""Headers of their own of each request, with values that are surely whole: visible ASCII letters (RFC 9110, 5.5)."""
+
+
+def apart(head: bytes) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
+    """What stands around the values of ids in a head, and these values in their order.
+
+    >>> apart(b"POST / HTTP/1.1\\r\\nX-Request-Id: 17\\r\\n\\r\\n")
+    ((b'POST / HTTP/1.1', b'\\r\\nX-Request-Id: ', b'\\r\\n\\r\\n'), (b'17',))
+    """
+    parts = _IDS.split(head)
+    values = tuple(parts[2::3])
+    del parts[2::3]
+    return tuple(parts), values
 
 
 class Said(NamedTuple):
@@ -49,6 +68,16 @@ class Head:
             self._found = dict(reversed(self.headers))
         value = self._found.get(name)
         return None if value is None else value.decode("latin-1")
+
+    @property
+    def ids(self) -> tuple[bytes, ...]:
+        """Values of headers that every request may have its own of."""
+        return tuple([value for name, value in self.headers if name in IDS])
+
+    def with_ids(self, values: Sequence[bytes]) -> "Head":
+        """This head with other values in place of `ids`."""
+        told = iter(values)
+        return Head([(n, next(told)) if n in IDS else (n, v) for n, v in self.headers], self.query)
 
     @property
     def is_plain(self) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from ml_assets.serving.busy_polling import BusyPolling, Soon
-from ml_assets.serving.head import Head
+from ml_assets.serving.head import Head, apart
 from ml_assets.serving.http import Reply
 from ml_assets.serving.scoring import Asked, Tried, tried_together
 
@@ -65,20 +65,28 @@ class Rounds:
     def __init__(self) -> None:
         self.paths: dict[bytes, AtOnce] = {}
         self.polling = BusyPolling()
-        self._heads: dict[bytes, Read] = {}
+        self._heads: dict[bytes | tuple[bytes, ...], Read] = {}
         self._waiting: list[tuple[Connection, Begun]] = []
         self._soon: Soon
         self._looked_again = False
 
     def read_before(self, head: bytes) -> Read | None:
-        """What a head says, its empty line included, if it was read before."""
-        return self._heads.get(head)
+        """What a head says, its empty line included, if it was read before, be it with other ids."""
+        read = self._heads.get(head)
+        if read is not None:
+            return read
+        around, ids = apart(head)
+        if ids and (read := self._heads.get(around)) is not None:
+            return read._replace(head=read.head.with_ids(ids))
+        return None
 
     def remember(self, head: bytes, read: Read) -> None:
         """Keep what a head says, in place of the oldest where there are many."""
         if len(self._heads) >= HEADS_KEPT:
             del self._heads[next(iter(self._heads))]
-        self._heads[head] = read
+        around, ids = apart(head)
+        # Where the parser has read other ids than stand there, it knows something of the head that `apart` does not.
+        self._heads[around if ids and ids == read.head.ids else head] = read
 
     def add(self, connection: Connection, begun: Begun, soon: Soon, *, alone: bool) -> None:
         """Answer a request at the end of this round.
