@@ -1,10 +1,10 @@
 """Connections whose usual requests are answered without uvicorn's ways, once a round of the event loop.
 
 uvicorn gives every request a task, two messages and two writes, so that an application may take its time. What arrives
-whole, at a path that says so, is read in the callback that received it, answered at the end of the round (see
-`rounds`), and written by one write. A head that was read before, with whatever ids, is not parsed again. Everything
-else (a body in pieces, a pipeline, HTTP/1.0, a client that does not read, too many connections) goes uvicorn's way.
-Time limits are in `connections`, paths in `app`.
+whole, or as a head and then a body, at a path that says so, is read in the callback that received it, answered at the
+end of the round (see `rounds`), and written by one write. A head that was read before, with whatever ids, is not parsed
+again where the body comes with it. Everything else (a body in pieces, a pipeline, HTTP/1.0, a client that does not
+read, too many connections) goes uvicorn's way. Time limits are in `connections`, paths in `app`.
 """
 
 from http import HTTPStatus
@@ -54,14 +54,17 @@ class AtOnceProtocol(PatientProtocol):
                     self._unset_keepalive_if_required()
                     self._wait(begun)
                     return
-        self._raw = data if between else b""
+        self._raw = data if between else self._raw + data if self._answer is not None else b""
         super().data_received(data)
-        if self._answer is not None and not self.transport.is_closing():
+        # Many clients send a head, and then the whole body; one that comes in more pieces may take its time.
+        if self._body and self._answer is not None and not self.transport.is_closing():
             self._go_on()
 
     def shutdown(self) -> None:
-        """End when what is answered is out."""
+        """End when what is answered is out, and what has begun to arrive is answered."""
         self._rounds.end()
+        if self._answer is not None:
+            self._go_on()
         super().shutdown()
 
     def on_message_begin(self) -> None:

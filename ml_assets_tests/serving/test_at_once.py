@@ -180,6 +180,42 @@ def test_a_request_in_pieces_is_answered_the_same(server, connection, cut):
     assert read(connection, 1)[::2] == ([200], b"abcdef")
 
 
+def test_a_body_that_follows_its_head_is_answered_at_once(server, connection):
+    before, whole = server.at_once, request(b"abcdef", more="User-Agent: apart\r\n")
+    head = whole[:-6]
+    for _ in range(2):
+        connection.sendall(head)
+        time.sleep(0.05)
+        connection.sendall(b"abcdef")
+        assert read(connection, 1)[::2] == ([200], b"abcdef")
+    assert server.at_once == before + 2
+    assert head in server.app.at_once._heads
+    connection.sendall(head)
+    time.sleep(0.05)
+    connection.sendall(b"abc")
+    time.sleep(0.05)
+    connection.sendall(b"def" + whole)
+    assert read(connection, 2)[::2] == ([200, 200], b"abcdef" * 2)
+    connection.sendall(head)
+    assert answers(connection, 1) == [408]
+
+
+def test_a_server_that_ends_answers_whose_head_has_arrived():
+    ending = Running()
+    try:
+        with ending.connected() as one:
+            one.sendall(request(b"abcdef")[:-6])
+            time.sleep(0.1)
+            ending.server.should_exit = True
+            time.sleep(0.3)
+            one.sendall(b"abcdef")
+            assert read(one, 1)[::2] == ([200], b"abcdef")
+            assert one.recv(1) == b""
+    finally:
+        ending.server.should_exit = True
+        ending.thread.join()
+
+
 def test_a_head_that_was_read_before_is_read_no_more_and_means_the_same(server, monkeypatch):
     parsed = []
     begin = AtOnceProtocol.on_message_begin
