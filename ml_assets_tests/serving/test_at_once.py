@@ -216,11 +216,15 @@ def test_a_server_that_ends_answers_whose_head_has_arrived():
         ending.thread.join()
 
 
-def test_a_head_that_was_read_before_is_read_no_more_and_means_the_same(server, monkeypatch):
-    parsed = []
-    begin = AtOnceProtocol.on_message_begin
-    # A connection asks for its parser's callbacks when it is made.
-    monkeypatch.setattr(AtOnceProtocol, "on_message_begin", lambda self: (parsed.append(1), begin(self)))
+@pytest.fixture
+def parsed(monkeypatch):
+    """Grows by one for each head that is parsed by connections made from now on, which is when they ask for it."""
+    found, begin = [], AtOnceProtocol.on_message_begin
+    monkeypatch.setattr(AtOnceProtocol, "on_message_begin", lambda self: (found.append(1), begin(self)))
+    return found
+
+
+def test_a_head_that_was_read_before_is_read_no_more_and_means_the_same(server, parsed):
     before = server.at_once
     with server.connected() as one:
         for number in range(3):
@@ -246,16 +250,8 @@ def test_a_head_that_was_read_before_is_read_no_more_and_means_the_same(server, 
     assert len(parsed) == 6
 
 
-@pytest.fixture
-def parsed(monkeypatch):
-    """Grows by one for each head that is parsed by connections made from now on."""
-    found, begin = [], AtOnceProtocol.on_message_begin
-    monkeypatch.setattr(AtOnceProtocol, "on_message_begin", lambda self: (found.append(1), begin(self)))
-    return found
-
-
 def ids_of(connection: socket.socket, more: str) -> bytes:
-    """What a request with these headers is understood to have as ids, and who is to have sent it."""
+    """What a request with these headers is understood to have as ids; the status where it is refused."""
     connection.sendall(request(b"abc", more=more))
     statuses, [head], _ = read(connection, 1)
     if statuses != [200]:
