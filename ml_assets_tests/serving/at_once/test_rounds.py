@@ -10,8 +10,7 @@ from ml_assets.serving.app import App
 from ml_assets.serving.at_once import AtOnceProtocol
 from ml_assets.serving.http import Reply
 from ml_assets.serving.rounds import MOST_OF_A_ROUND, Begun, Rounds
-
-from .test_app import EXPOSED
+from ml_assets_tests.serving.test_app import EXPOSED
 
 CLOSE = ((b"connection", b"close"),)
 
