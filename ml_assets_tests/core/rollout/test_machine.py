@@ -1,69 +1,17 @@
 """What follows from a look, as a table: state and what was seen in, action and reasons out."""
 
-import re
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from statistics import NormalDist
-from typing import Any
+from datetime import timedelta
 
-import numpy as np
 import pytest
 
 from ml_assets.core.errors import ConfigError, EvidenceError
-from ml_assets.core.rollout.bandit import thompson_weight
 from ml_assets.core.rollout.differences import ruled_out
 from ml_assets.core.rollout.machine import abort, begin, pause, released, resume, step, supersede, turn_down
-from ml_assets.core.rollout.observed import Estimates, Leg, Pairs, Seen, Sums, latency_counts
+from ml_assets.core.rollout.observed import Sums
 from ml_assets.core.rollout.rules import STEPS, Guardrails, Rules
-from ml_assets.core.rollout.state import OVER, State
-from ml_assets.core.sequential import LEAST_ROWS
-
-NOW = datetime(2020, 5, 1, 12, tzinfo=UTC)
-LATER = NOW + timedelta(hours=1)
-CANARY = Rules(min_requests=1_000, min_time=timedelta(minutes=10), max_age=timedelta(days=2))
-
-BLUE_GREEN = Rules("blue_green", (0, 10_000))
-
-
-def seen(rows: int, answered: int, rng: np.random.Generator, *, failed: int = 0, slow: float = 1.0) -> Seen:
-    latencies = latency_counts(1_000 * slow * np.exp(0.5 * rng.standard_normal(answered)))
-    return Seen(answered, rows, failed, latencies, Sums.of(rng.standard_normal(answered)), Sums())
-
-
-def leg(
-    at: int = 0, weight: int = 0, rows: int = 2_000, *, failed: tuple[int, int] = (0, 0), slow: float = 1.0,
-    shift: float = 0.0, worse: float = 0.0, estimated: float = 0.0, labels: int = 2_000, paired: bool = True,
-) -> Leg:  # fmt: skip
-    """A period of `rows` requests; champion and candidate as alike as two models of the same data."""
-    rng = np.random.default_rng([at, weight, rows])
-    answered = round(rows * weight / 10_000)
-    score, loss = rng.standard_normal(rows), np.exp(0.9 * rng.standard_normal(labels))
-    own = loss * np.exp(0.2 * rng.standard_normal(labels)) / np.exp(0.02)
-    told = Leg(
-        at,
-        weight,
-        seen(rows if paired else rows - answered, rows - answered, rng, failed=failed[0]),
-        seen(rows if paired else answered, answered, rng, failed=failed[1], slow=slow),
-        Pairs.of(score, score + shift + 0.1 * rng.standard_normal(rows)),
-        Pairs.of(loss, own * (1 + worse)),
-        Estimates.of(np.stack([loss, loss]), np.stack([own, own]) * (1 + estimated)),
-    )
-    if paired:
-        return told
-    mine = rng.random(labels) < weight / 10_000
-    split = (Sums.of(loss[~mine]), Sums.of(own[mine] * (1 + worse)))
-    return replace(
-        told, predictions=Pairs(), losses=Pairs(), estimated=Estimates(),
-        champion=replace(told.champion, losses=split[0]), candidate=replace(told.candidate, losses=split[1]),
-    )  # fmt: skip
-
-
-def at(number: int, rules: Rules = CANARY, **changes: Any) -> State:
-    first = begin(rules, NOW, "it was promoted").state
-    weight = rules.steps[number]
-    phase = first.phase if number == 0 else {"canary": "canary", "blue_green": "green"}[rules.strategy]
-    return replace(first, **{"phase": phase, "step": number, "weight": weight, **changes})
-
+from ml_assets.core.rollout.state import OVER
+from ml_assets_tests.core.rollout.legs import BLUE_GREEN, CANARY, LATER, NOW, at, leg
 
 SHADOW, FIVE = at(0), at(1)
 FEARED = replace(CANARY, guardrails=Guardrails(loss_ruled_out=0.05))
@@ -219,95 +167,6 @@ def test_the_phases_of_the_strategies(strategy, steps, phases):
         told = step(told.state, legs, rules, LATER)
         found.append(told.state.phase)
     assert found == phases
-
-
-AB = Rules("ab_test", (5_000,), Guardrails(loss=None, estimated_loss=None), min_requests=500)
-
-
-@pytest.mark.parametrize("paired", [True, False])
-@pytest.mark.parametrize(
-    ("worse", "rows", "action"), [(-0.3, 20_000, "promote"), (0.3, 20_000, "roll_back"), (0.0, 20_000, "stay"),
-                                  (-0.3, 400, "stay")]
-)  # fmt: skip
-def test_an_ab_test_ends_when_the_difference_is_sure(paired, worse, rows, action):
-    rules = replace(AB, paired=paired)
-    told = step(
-        begin(rules, NOW, "").state, [leg(0, 5_000, rows, worse=worse, labels=rows, paired=paired)], rules, LATER
-    )
-    assert told.action == action, told.reasons
-    assert "loss:" in "; ".join(told.reasons)
-    assert told.state.weights["candidate"] == {"promote": 10_000, "roll_back": 0, "stay": 5_000}[action]
-
-
-def test_an_ab_test_without_a_winner_leaves_the_champion():
-    told = step(begin(AB, NOW, "").state, [leg(0, 5_000, 4_000)], AB, NOW + timedelta(days=8))
-    assert (told.action, told.state.phase) == ("expire", "expired")
-
-
-def test_a_bandit_gives_the_better_model_more():
-    rules = replace(AB, strategy="bandit", min_requests=100_000)
-    state = begin(rules, NOW, "").state
-    better = [leg(0, 5_000, 400, worse=-0.03, labels=400)]
-    told = step(state, better, rules, LATER)
-    assert (told.action, told.state.phase, told.state.since) == ("reweigh", "test", LATER)
-    assert told.state.weight > 5_000
-    assert re.search(r"the better one with probability 0\.[5-9]", told.reasons[0])
-    worse = step(state, [leg(0, 5_000, 400, worse=0.05, labels=400)], rules, LATER)
-    assert worse.state.weight < 5_000
-    assert step(state, better, rules, NOW + timedelta(minutes=9)).action == "stay", "not more often than min_time"
-    assert step(state, [leg(0, 5_000, 90, labels=90)], rules, LATER).action == "stay", "too few losses"
-
-
-def test_a_bandit_leaves_either_a_floor_and_ends_when_it_is_sure():
-    sure = Sums.of(np.random.default_rng(0).standard_normal(1_000) - 1)
-    assert thompson_weight(sure, now=5_000, floor=500) == 9_500
-    assert thompson_weight(Sums(1_000, -1 * sure.total, sure.squares), now=5_000, floor=1_000) == 1_000
-    assert thompson_weight(sure, now=9_300, floor=700) is None, "there already"
-    rules = replace(AB, strategy="bandit")
-    told = step(begin(rules, NOW, "").state, [leg(0, 9_500, 20_000, worse=-0.1, labels=20_000)], rules, LATER)
-    assert told.action == "promote"
-
-
-@pytest.mark.parametrize(
-    ("likely", "now", "weight"),
-    [(0.5, 5_000, None), (0.549, 5_000, None), (0.551, 5_000, 5_500), (0.524, 5_500, None), (0.5, 9_500, 5_000)],
-)
-def test_a_bandit_moves_when_it_is_off_by_a_step_of_the_grid(likely, now, weight):
-    mean = -NormalDist().inv_cdf(likely) / 1_000**0.5
-    assert thompson_weight(Sums(1_000, 1_000 * mean, 1_000 * (1 + mean**2)), now=now, floor=500) == weight
-
-
-def test_a_bandit_that_can_not_tell_leaves_its_weight():
-    assert thompson_weight(Sums(), now=5_000, floor=500) is None
-    assert thompson_weight(Sums(LEAST_ROWS - 1, -1e9, 1e18), now=5_000, floor=500) is None
-    assert thompson_weight(Sums(1_000, 0.0, 0.0), now=5_000, floor=500) is None, "they are the same"
-
-
-def test_not_paired_a_bandits_period_is_left_once_its_losses_count():
-    rules = replace(AB, strategy="bandit", min_requests=100_000, paired=False)
-    state, before = begin(rules, NOW, "").state, leg(0, 5_000, 4_000, worse=0.5, labels=4_000, paired=False)
-    for few in (Seen(90, 90), Seen(100, 100)):
-        now = Leg(0, 5_000, Seen(1_900, 1_900), few)
-        told = step(state, [before, now], rules, LATER)
-        assert told.action == ("reweigh" if few.answered == 100 else "stay")
-
-
-@pytest.mark.parametrize("strategy", ["ab_test", "bandit"])
-def test_a_test_ends_once_the_champion_has_answered_enough_too(strategy):
-    # Failures and slowness of a candidate show against what the champion did meanwhile.
-    rules = replace(AB, strategy=strategy, steps=(9_500,))
-    told = [step(begin(rules, NOW, "").state, [leg(0, 9_500, rows, worse=-0.1, labels=rows)], rules, LATER)
-            for rows in (9_900, 10_000)]  # fmt: skip
-    assert [t.action for t in told] == ["stay", "promote"]
-    assert "95 %: 495 of 500 requests of the champion" in told[0].reasons
-
-
-def test_a_bandit_sees_a_slow_candidate_in_periods_that_are_short():
-    rules = replace(AB, strategy="bandit", min_requests=100_000)
-    short = [leg(0, 5_000, 300, slow=2.0, labels=0) for _ in range(20)]
-    told = step(begin(rules, NOW, "").state, short, rules, NOW)
-    assert told.action == "roll_back"
-    assert told.reasons[0].startswith("latency")
 
 
 def test_unpaired_losses_of_periods_with_other_shares_are_not_mixed_up():
